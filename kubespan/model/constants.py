@@ -1,0 +1,97 @@
+"""Every number the protocol and this implementation agree on, with its unit and its source.
+
+Times are seconds, sizes are bytes, unless a line says otherwise. "Paper" is "WireGuard: Next
+Generation Kernel Network Tunnel"; "kernel" is Linux's drivers/net/wireguard.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Specification: both ends must agree on these.
+
+REKEY_AFTER_MESSAGES: Final = 2**60
+"""Messages under one key after which its initiator asks for a new one. Paper §6.1."""
+
+REJECT_AFTER_MESSAGES: Final = 2**64 - 2**13 - 1
+"""Messages under one key after which it is not used any more. Paper §6.1, wireguard-go."""
+
+REKEY_AFTER_TIME: Final = 120.0
+"""Age at which the initiator of a key asks for a new one, when it sends. Paper §6.1."""
+
+REJECT_AFTER_TIME: Final = 180.0
+"""Age at which a key is not used any more. Paper §6.1."""
+
+REKEY_ATTEMPT_TIME: Final = 90.0
+"""How long a handshake is retried before giving up. Paper §6.1."""
+
+REKEY_TIMEOUT: Final = 5.0
+"""Least time between two initiations to one peer. Paper §6.1."""
+
+KEEPALIVE_TIMEOUT: Final = 10.0
+"""How long received data may stay without any answer. Paper §6.1."""
+
+COOKIE_REFRESH_TIME: Final = 120.0
+"""Age at which the secret behind our cookies is replaced. Paper §5.4.7."""
+
+REKEY_AFTER_TIME_RECEIVING: Final = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT
+"""Age at which the initiator of a key asks for a new one, when it only receives. Paper §6.2."""
+
+ZERO_KEY_AFTER: Final = 3 * REJECT_AFTER_TIME
+"""Time without a new session after which all key material is forgotten. Paper §6.3."""
+
+PADDING_MULTIPLE: Final = 16
+"""Inner packets are padded to a multiple of this. Paper §5.4.6."""
+
+MESSAGE_INITIATION_SIZE: Final = 148
+"""Paper §5.4.2."""
+
+MESSAGE_RESPONSE_SIZE: Final = 92
+"""Paper §5.4.3."""
+
+MESSAGE_COOKIE_REPLY_SIZE: Final = 64
+"""Paper §5.4.7."""
+
+MESSAGE_TRANSPORT_HEADER_SIZE: Final = 16
+"""Type, receiver index and counter. Paper §5.4.6."""
+
+MESSAGE_TRANSPORT_MIN_SIZE: Final = 32
+"""A keepalive: the header and the tag of an empty packet. Paper §5.4.6."""
+
+# Implementation: ours to choose, chosen as Linux or wireguard-go chose.
+
+REKEY_TIMEOUT_JITTER: Final = 0.333
+"""Retries are spread by up to this much, so that two ends do not keep colliding. Kernel timers.c."""
+
+MAX_TIMER_HANDSHAKES: Final = 18
+"""Retries before giving up: REKEY_ATTEMPT_TIME / REKEY_TIMEOUT. Kernel messages.h."""
+
+COOKIE_VALIDITY: Final = 115.0
+"""Age at which a received cookie is not sent any more: 5 s less, for the way. Kernel cookie.c."""
+
+HANDSHAKE_INITIATION_INTERVAL: Final = 0.02
+"""Least time between two initiations accepted from one peer. Kernel messages.h."""
+
+REPLAY_WINDOW: Final = 8128
+"""Counters this far behind the highest are still accepted, once. Kernel receive.c, wireguard-go."""
+
+MAX_STAGED_PACKETS: Final = 128
+"""Packets of one peer that may wait for a session. Kernel messages.h."""
+
+HANDSHAKE_QUEUE: Final = 1024
+"""Handshake messages that may wait to be handled. wireguard-go."""
+
+UNDER_LOAD_AFTER: Final = HANDSHAKE_QUEUE // 8
+"""Waiting handshake messages from which on cookies are demanded. Kernel receive.c, wireguard-go."""
+
+UNDER_LOAD_STICKY: Final = 1.0
+"""How long cookies stay demanded after the queue was last that long. Kernel receive.c."""
+
+MAX_PEERS: Final = 65_536
+"""Peers of one interface. wireguard-go."""
+
+DEFAULT_MTU: Final = 1420
+"""MTU of a new interface: 1500 less the overhead over IPv6. Kernel device.c, wireguard-go."""
+
+HANDSHAKE_TRAFFIC_CLASS: Final = 0x88
+"""IPv4 TOS and IPv6 traffic class of handshake messages: AF41. Kernel messages.h."""
