@@ -1,8 +1,8 @@
 """The seam between the core and whatever moves packets: three shared structures, as Protocols.
 
-The core is the one that creates, installs and withdraws; lanes (native threads, or nobody in the pure build) read what
-is installed and note times and bytes. There is a pure twin of each (``keypair``, ``slot``, ``purepath``) and a native
-one outside this package; this module holds no behaviour at all.
+The core creates, installs and withdraws; lanes (native threads, or nobody in the pure build) use
+what is installed and note times and bytes. Each has a pure twin (`keypair`, `slot`, `purepath`) and
+a native one outside this package. This module holds no behaviour at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kubespan.model.address import Arrival, Endpoint, Prefix, Source
 
 
 class Keypair(Protocol):
-    """The two transport keys of one session, with the send counter and the replay window that belong to them."""
+    """The two transport keys of one session, with their send counter and replay window."""
 
     @property
     def local_index(self) -> int:
@@ -37,13 +37,13 @@ class Keypair(Protocol):
         """How many messages have been sealed so far; the next one carries this number."""
 
     def seal(self, packet: bytes) -> bytes:
-        """Return the whole transport datagram for ``packet`` (already padded, or empty) under the next counter.
+        """Return the transport datagram of `packet`, padded or empty, under the next counter.
 
         Raises InternalError at REJECT_AFTER_MESSAGES; no counter is used then.
         """
 
     def open(self, datagram: bytes) -> bytes | int:
-        """Return the plaintext of a transport datagram, or the value of the DropReason that refuses it.
+        """Return the plaintext of a transport datagram, or the DropReason value that refuses it.
 
         Never raises for bad input. The replay window moves only after the tag was good.
         """
@@ -53,7 +53,7 @@ class Keypair(Protocol):
 
 
 class PeerSlot(Protocol):
-    """What core and lanes both know about one peer. All times are boot seconds, 0.0 meaning none."""
+    """What core and lanes both know of one peer. Times are boot seconds, 0.0 meaning none."""
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -64,7 +64,7 @@ class PeerSlot(Protocol):
 
     @property
     def source(self) -> Source | None:
-        """The local address the peer last wrote to, from which we answer; None lets the system choose."""
+        """The local address that we answer from; None lets the system choose."""
 
     @source.setter
     def source(self, source: Source | None) -> None: ...
@@ -109,26 +109,31 @@ class PeerSlot(Protocol):
     def rx_bytes(self) -> int:
         """UDP payload bytes of authenticated messages received from the peer."""
 
-    def install(self, previous: Keypair | None, current: Keypair | None, next: Keypair | None) -> None:
-        """Publish all three sessions at once; those that are no longer among them are withdrawn and wiped."""
+    def install(
+        self,
+        previous: Keypair | None,
+        current: Keypair | None,
+        next: Keypair | None,  # noqa: A002  the paper's word for it
+    ) -> None:
+        """Publish all three sessions at once; those not among them are withdrawn and wiped."""
 
     def roam(self, arrival: Arrival) -> None:
         """Make the endpoint and source those of an authenticated arrival."""
 
-    def note_sent(self, boot: float, size: int, data: bool) -> None:
-        """Record an authenticated message sent: ``size`` bytes for the counter, ``data`` when it was not empty."""
+    def note_sent(self, boot: float, size: int, *, data: bool) -> None:
+        """Record an authenticated message sent: bytes to count, and whether it carried a packet."""
 
-    def note_received(self, boot: float, size: int, data: bool) -> None:
-        """Record an authenticated message received: ``size`` bytes for the counter, ``data`` when not empty."""
+    def note_received(self, boot: float, size: int, *, data: bool) -> None:
+        """Record an authenticated message received: bytes to count, and whether it had a packet."""
 
     def forget_data_sent(self) -> None:
-        """Make ``first_data_sent_at`` none, so that the next non-empty data sent is the first again."""
+        """Make `first_data_sent_at` none: the next data sent is the first again."""
 
     def forget_data_received(self) -> None:
-        """Make ``first_data_received_at`` none, so that the next non-empty data received is the first again."""
+        """Make `first_data_received_at` none: the next data received is the first again."""
 
     def retire(self) -> None:
-        """Withdraw and wipe every session; the peer is gone and the slot is not used again by the core."""
+        """Withdraw and wipe every session: the peer is gone, the core is done with the slot."""
 
 
 class DataPath(Protocol):
@@ -154,10 +159,10 @@ class DataPath(Protocol):
         is_initiator: bool,
         created_at: float,
     ) -> Keypair:
-        """Return a keypair of two 32-byte keys that no lane can see until it is installed in a slot."""
+        """Return a keypair of two 32-byte keys, which no lane can see until it is installed."""
 
     def is_index_free(self, local_index: int) -> bool:
-        """Tell whether no keypair, installed or only just withdrawn, answers to this local index."""
+        """Tell whether no keypair, installed or just withdrawn, answers to this local index."""
 
     def publish_routes(self, routes: Iterable[tuple[Prefix, PeerSlot]]) -> None:
         """Replace all allowed IPs at once."""

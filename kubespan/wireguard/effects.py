@@ -1,6 +1,6 @@
 """What the core asks for. Effects are values; whoever drives the core carries them out in order.
 
-Source: house rule "every input method returns its effects".
+They are the only way in which anything leaves it, besides the shared structures of `datapath`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
-    """Send ``datagram`` to ``endpoint``, from ``source`` when there is one, with this traffic class byte.
+    """Send a datagram to an endpoint, from this source if there is one, with this traffic class.
 
-    ``slot`` is the peer's, so that a source that the system refuses can be forgotten; a cookie reply has none.
+    `slot` is the peer's, so that a source that the system refuses can be forgotten; a cookie reply
+    has none.
     """
 
     datagram: bytes
@@ -58,7 +59,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class PeerEvent:
-    """Tell that something happened to a peer; ``detail`` holds no secrets."""
+    """Tell that something happened to a peer; `detail` holds no secrets."""
 
     peer: PublicKey
     event: Event

@@ -1,0 +1,51 @@
+"""Who wants to be woken when: so that a thousand peers with nothing to do cost nothing.
+
+Knows only times and hashable sleepers. A wake-up may come too early, never too late: one that has
+been put off is not moved in the heap, and its owner, woken, just asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+SleeperT = TypeVar("SleeperT", bound=Hashable)
+
+
+class Schedule(Generic[SleeperT]):
+    """At most one wake-up for each sleeper, in boot seconds."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, SleeperT]] = []
+        self._wake_at: dict[SleeperT, float] = {}
+        self._pushes = 0
+
+    def set(self, sleeper: SleeperT, wake_at: float | None) -> None:
+        """Have a sleeper woken at `wake_at` or earlier, or, with None, not at all."""
+        known_at = self._wake_at.get(sleeper)
+        if wake_at is None:
+            self._wake_at.pop(sleeper, None)
+        elif known_at is None or wake_at < known_at:
+            self._wake_at[sleeper] = wake_at
+            self._pushes += 1
+            heappush(self._heap, (wake_at, self._pushes, sleeper))
+
+    def next(self) -> float | None:
+        """Return the earliest wake-up."""
+        while self._heap and self._is_stale(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, boot: float) -> list[SleeperT]:
+        """Return, earliest first, those whose time has come; they sleep on only if set again."""
+        due = []
+        while self._heap and self._heap[0][0] <= boot:
+            entry = heappop(self._heap)
+            if not self._is_stale(entry):
+                due.append(entry[2])
+                del self._wake_at[entry[2]]
+        return due
+
+    def _is_stale(self, entry: tuple[float, int, SleeperT]) -> bool:
+        return self._wake_at.get(entry[2]) != entry[0]
