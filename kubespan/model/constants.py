@@ -61,13 +61,13 @@ MESSAGE_TRANSPORT_MIN_SIZE: Final = 32
 # Implementation: ours to choose, chosen as Linux or wireguard-go chose.
 
 REKEY_TIMEOUT_JITTER: Final = 0.333
-"""Retries are spread by up to this much, so that two ends do not keep colliding. Kernel timers.c."""
+"""Retries are spread by up to this, so that two ends do not keep colliding. Kernel timers.c."""
 
 MAX_TIMER_HANDSHAKES: Final = 18
 """Retries before giving up: REKEY_ATTEMPT_TIME / REKEY_TIMEOUT. Kernel messages.h."""
 
 COOKIE_VALIDITY: Final = 115.0
-"""Age at which a received cookie is not sent any more: 5 s less, for the way. Kernel cookie.c."""
+"""Age at which a received cookie is no longer sent: 5 s less, for the way. Kernel cookie.c."""
 
 HANDSHAKE_INITIATION_INTERVAL: Final = 0.02
 """Least time between two initiations accepted from one peer. Kernel messages.h."""
