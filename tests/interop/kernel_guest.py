@@ -11,6 +11,7 @@ import base64
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -34,19 +35,14 @@ class KernelGuest:
         self._log = folder / "guest.log"
         console = folder / "guest.sock"
         command = _qemu_command(kernel, initramfs, tap=tap, log=self._log, console=console)
-        self._process = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "qemu.log").open("wb"),
-        )
-        try:
-            self._console = _connect(console, self._process)
-            self._lines = self._console.makefile("rb")
+        self._stack = ExitStack()
+        with self._stack:
+            self._process = self._stack.enter_context(_start(namespace, command))
+            self._stack.callback(self._process.terminate)
+            self._console = self._stack.enter_context(_connect(console, self._process))
+            self._lines = self._stack.enter_context(self._console.makefile("rb"))
             self.release = self._answer(BOOT_TIMEOUT).split()[1]
-        except BaseException:
-            self.close()
-            raise
+            self._stack = self._stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +68,7 @@ class KernelGuest:
 
     def close(self) -> None:
         """The guest is gone."""
-        self._process.terminate()
-        self._process.wait()
-        if hasattr(self, "_console"):
-            self._console.close()
+        self._stack.close()
 
     def _answer(self, timeout: float) -> str:
         self._console.settimeout(timeout)
@@ -89,6 +82,15 @@ class KernelGuest:
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-500:] if self._log.exists() else ""
+
+
+def _start(namespace: str, command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["ip", "netns", "exec", namespace, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _qemu_command(
@@ -118,4 +120,4 @@ def _connect(path: Path, process: subprocess.Popen[bytes]) -> socket.socket:
             time.sleep(0.02)
         else:
             return connection
-    raise GuestError("qemu did not start; see qemu.log beside the console socket")
+    raise GuestError(f"qemu did not start: {process.poll()}")
