@@ -127,33 +127,35 @@ enum {
     OFFLOAD_TCP = 1, /* the TUN accepted TUN_F_TSO4 and TUN_F_TSO6 */
     OFFLOAD_UDP = 2, /* the TUN accepted TUN_F_USO4 and TUN_F_USO6 (Linux >= 6.2) */
 
-    OFFLOAD_MAX_GROUPS = 256,    /* writes in one batch */
-    OFFLOAD_MAX_SLICES = 4096,   /* joined packets in one batch, not counting each group's first */
-    OFFLOAD_GROUP_PACKETS = 512, /* packets in one write: well below UIO_MAXIOV (1024) */
+    OFFLOAD_MAX_GROUPS = 256,     /* writes in one batch */
+    OFFLOAD_MAX_SLICES = 4096,    /* joined packets in one batch, not counting each group's first */
+    OFFLOAD_GROUP_PACKETS = 512,  /* packets in one write: well below UIO_MAXIOV (1024) */
     OFFLOAD_GROUP_DATAGRAMS = 64, /* the same for UDP: what Linux itself joins at most */
     OFFLOAD_BUCKETS = 512
 };
 
 /* One write in the making: packets of one flow, or one packet alone. Private to offload_*. */
 struct offload_group {
-    uint8_t *packet;         /* the first packet, whole */
-    uint32_t first_length;   /* its bytes, as added */
-    uint32_t length;         /* bytes of the joined packet */
-    uint32_t hash;           /* of addresses, ports and protocol */
-    uint32_t next_sequence;  /* TCP: what the next packet must start with */
-    uint16_t next;           /* the next group in the same bucket */
-    uint16_t packets;        /* how many are joined */
-    uint16_t first_slice, last_slice;
-    uint16_t gso_size;       /* payload bytes of the first packet */
-    uint16_t header_length;  /* IP + transport header bytes, the same in all */
-    uint16_t identification; /* IPv4: of the first packet */
+    uint8_t *packet;          /* the first packet, whole */
+    uint32_t first_length;    /* its bytes, as added */
+    uint32_t length;          /* bytes of the joined packet */
+    uint32_t hash;            /* of addresses, ports and protocol */
+    uint32_t next_sequence;   /* TCP: what the next packet must start with */
+    uint16_t next;            /* the next group in the same bucket */
+    uint16_t packets;         /* how many are joined */
+    uint16_t first_slice;     /* the second packet's payload, if there is one */
+    uint16_t last_slice;
+    uint16_t gso_size;        /* payload bytes of the first packet */
+    uint16_t identification;  /* IPv4: of the first packet */
+    uint8_t ip_version;       /* 4, 6; 0: not a flow of TCP or UDP */
+    uint8_t transport;        /* IP protocol number */
     uint8_t transport_offset;
-    uint8_t kind;            /* VNET_GSO_TCPV4 / TCPV6 / UDP_L4; VNET_GSO_NONE: nothing may join */
-    uint8_t verified;        /* the first packet's checksums were found correct */
-    uint8_t fixed_id;        /* IPv4: the identification stays equal instead of counting up */
-    uint8_t push;            /* the last packet carries PSH */
-    uint8_t first_flags;     /* TCP flags byte of the first packet, as added */
-    uint8_t saved[8];        /* header fields overwritten by offload_next; see offload_single */
+    uint8_t header_length;    /* IP + transport header bytes, the same in all */
+    uint8_t closed;           /* nothing may join any more */
+    uint8_t verified;         /* the first packet's checksums were found correct */
+    uint8_t fixed_id;         /* IPv4: the identification stays equal instead of counting up */
+    uint8_t push;             /* the last packet carries PSH */
+    uint8_t saved[8];         /* what offload_next overwrote in the first packet */
     struct vnet_header header;
 };
 
@@ -167,10 +169,11 @@ struct offload_batch {
     uint32_t slices;
     uint32_t cursor;
     uint16_t bucket[OFFLOAD_BUCKETS];
-    uint16_t slice_next[OFFLOAD_MAX_SLICES];
     struct offload_group group[OFFLOAD_MAX_GROUPS];
-    struct iovec slice[OFFLOAD_MAX_SLICES];
     struct iovec vector[OFFLOAD_GROUP_PACKETS + 1];
+    struct iovec single[2];
+    uint16_t slice_next[OFFLOAD_MAX_SLICES];
+    struct iovec slice[OFFLOAD_MAX_SLICES];
 };
 
 /* One write to the TUN, valid until the next call with the same batch. */
@@ -210,15 +213,16 @@ int offload_add(struct offload_batch *b, uint8_t *packet, size_t len);
 
 /*
  * The next write stands in w, in the order of each group's first packet. Returns 1, or 0 after the
- * last one. Patches the first packet's headers in place where packets were joined.
+ * last one. Patches the first packet's headers in place where packets were joined. Once called,
+ * nothing may be added before the next offload_begin.
  */
 int offload_next(struct offload_batch *b, struct offload_write *w);
 
 /*
  * The i-th packet of the write offload_next gave last stands in w, whole and as it was added: the
  * way out for a TUN that refuses a joined packet (EINVAL on some kernels; then begin further batches
- * without the feature). i < packets of that write. Call for i = 0, 1, ... in order; offload_next
- * goes on with the next group afterwards.
+ * without the feature). i < packets of that write; the joined write is void from the first call on.
+ * offload_next goes on with the next group afterwards.
  */
 void offload_single(struct offload_batch *b, uint32_t i, struct offload_write *w);
 
