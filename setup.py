@@ -50,7 +50,7 @@ def fastpath() -> Extension:
         extra_compile_args=[*flags, "-std=gnu11", "-fvisibility=hidden", "-Wall"],
         extra_link_args=["-fsanitize=address,undefined"] if sanitize else [],
         libraries=["dl", "pthread"],
-        define_macros=[("_GNU_SOURCE", "1")],
+        define_macros=[("_GNU_SOURCE", "")],
     )
 
 
