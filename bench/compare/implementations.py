@@ -1,0 +1,183 @@
+"""Everything that can be compared, in one table, and how a name on the command line becomes a pair.
+
+All of them keep wireguard-go's contract: `COMMAND -f IFNAME` makes the TUN device, serves
+/var/run/wireguard/IFNAME.sock, and stays in the foreground. Another one is another line.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.compare.processes import CommandFailed, run
+
+CACHE = Path.home() / ".cache" / "kubespan"
+CHECKOUT = Path(__file__).parents[2]
+REFERENCE = "wireguard-go"
+
+
+class Missing(Exception):
+    """An implementation is not on this machine; the text says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One way to carry packets. `locate` gives the command that -f IFNAME is added to."""
+
+    name: str
+    about: str
+    locate: Callable[[], list[str]] | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    version: Callable[[list[str]], str] = lambda command: _first_line([*command, "--version"])
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a tunnel: an implementation, ready to start, with its settings."""
+
+    name: str
+    command: tuple[str, ...] | None
+    environment: Mapping[str, str]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A row of the report: what runs on the sending end `a` and on the receiving end `b`."""
+
+    name: str
+    a: End
+    b: End
+
+    @property
+    def is_tunnel(self) -> bool:
+        """False for the bare link."""
+        return self.a.command is not None
+
+
+def contender(text: str) -> Contender:
+    """The pair that `NAME[@KEY=VALUE...][:NAME[@KEY=VALUE...]]` means; one name is both ends.
+
+    Raises Missing when an implementation is not there, and ValueError for an unknown name.
+    """
+    first, _, second = text.partition(":")
+    a = _end(first)
+    b = _end(second) if second else a
+    if (a.command is None) != (b.command is None):
+        raise ValueError(f"{text!r}: a bare link has no tunnel at the other end")
+    return Contender(text, a, b)
+
+
+def _end(text: str) -> End:
+    name, *settings = text.split("@")
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(f"unknown implementation {name!r}: one of {', '.join(IMPLEMENTATIONS)}")
+    known = IMPLEMENTATIONS[name]
+    if known.locate is None:
+        return End(text, None, {}, "")
+    command = known.locate()
+    added = dict(setting.split("=", 1) for setting in settings)
+    return End(text, tuple(command), {**known.environment, **added}, known.version(command))
+
+
+def _kubespan() -> list[str]:
+    """This checkout, whatever is installed elsewhere."""
+    if not (CHECKOUT / "kubespan" / "cli" / "wg.py").exists():
+        raise Missing("kubespan is not in this checkout")
+    return [sys.executable, "-m", "kubespan.cli.wg"]
+
+
+def _kubespan_version(command: list[str]) -> str:
+    described = run(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"]).strip()
+    return f"{_first_line([*command, '--version'])} ({described})"
+
+
+def _on_path(program: str, package: str) -> Callable[[], list[str]]:
+    def locate() -> list[str]:
+        if (found := shutil.which(program)) is None:
+            raise Missing(f"{program} is not installed: apt-get install {package}")
+        return [found]
+
+    return locate
+
+
+def _go_install(name: str, module: str, version: str, program: str) -> Callable[[], list[str]]:
+    """Built once into the cache; delete the file there to build it anew."""
+
+    def locate() -> list[str]:
+        built = CACHE / f"{name}-{version}" / program
+        if not built.exists():
+            _build_go(built.parent, f"{module}@{version}")
+        return [str(built)]
+
+    return locate
+
+
+def _build_go(target: Path, module: str) -> None:
+    if (go := shutil.which("go")) is None:
+        raise Missing(f"{module} needs Go to be built: install golang-go")
+    print(f"building {module} into {target}", file=sys.stderr)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        run(["env", f"GOBIN={target}", go, "install", module])
+    except CommandFailed as error:
+        raise Missing(str(error)) from error
+
+
+def _go_version(command: list[str]) -> str:
+    """The module version inside the binary: --version of wireguard-go lags behind the code."""
+    if (go := shutil.which("go")) is None:
+        return _first_line([*command, "--version"])
+    lines = [line.split() for line in run([go, "version", "-m", command[0]]).splitlines()]
+    compiler = lines[0][-1]
+    return next(f"{line[2]} ({compiler})" for line in lines if line[:1] == ["mod"])
+
+
+def _first_line(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    return next(iter(done.stdout.splitlines()), "version unknown")
+
+
+IMPLEMENTATIONS = {
+    known.name: known
+    for known in (
+        Implementation(
+            "kubespan",
+            "this checkout",
+            _kubespan,
+            {"PYTHONPATH": str(CHECKOUT), "LOG_LEVEL": "error"},
+            _kubespan_version,
+        ),
+        Implementation(
+            "wireguard-go",
+            "the newest wireguard-go",
+            _go_install("wireguard-go", "golang.zx2c4.com/wireguard", "latest", "wireguard"),
+            {"LOG_LEVEL": "error"},
+            _go_version,
+        ),
+        Implementation(
+            "wireguard-go-packaged",
+            "the distribution's wireguard-go, years old in Debian",
+            _on_path("wireguard-go", "wireguard-go"),
+            {"LOG_LEVEL": "error"},
+        ),
+        Implementation(
+            "tailscale",
+            "Tailscale's fork of wireguard-go",
+            _go_install(
+                "tailscale-wireguard-go",
+                "github.com/tailscale/wireguard-go",
+                "v0.0.0-20260527010701-b48af7099cad",
+                "wireguard-go",
+            ),
+            {"LOG_LEVEL": "error"},
+            _go_version,
+        ),
+        Implementation("veth", "the bare link, no tunnel", None),
+    )
+}
+DEFAULT = ("kubespan", REFERENCE, "veth")

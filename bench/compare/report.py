@@ -1,0 +1,146 @@
+"""A comparison as Markdown for people and JSON for programs. Nothing is measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.compare.results import METRICS, Figure, Sample, Subject, contenders, figure, subjects
+
+# Counters that explain a figure when read as a quotient: heading, what is counted, per what.
+QUOTIENTS: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything one run of the harness found out."""
+
+    command: str
+    reference: str
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
+    features: Mapping[str, str]
+    notes: Sequence[str]
+    samples: Sequence[Sample]
+
+
+def as_json(comparison: Comparison) -> str:
+    """Every sample and everything known about the run."""
+    return json.dumps(dataclasses.asdict(comparison), indent=1)
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Tables by link, then small packets and round trips, then how it was measured."""
+    parts = ["# kubespan beside others", _machine(comparison)]
+    links = dict.fromkeys(s.link for s in subjects(comparison.samples, "tcp"))
+    parts += [_tcp(comparison, link) for link in links]
+    parts += _section(comparison, "packets", "Small packets")
+    parts += _section(comparison, "rtt", "Idle round trips")
+    parts += [_counters(comparison), _conditions(comparison)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def progress(sample: Sample) -> str:
+    """One line about one run."""
+    if sample.failure:
+        return f"{sample.contender:>24}  {sample.subject.name}: FAILED {sample.failure}"
+    values = "  ".join(
+        f"{value:.{METRICS[key].decimals}f} {METRICS[key].heading}"
+        for key, value in sample.values.items()
+    )
+    foreign = f"foreign {sample.foreign_share:.1%}, try {sample.tries}"
+    return f"{sample.contender:>24}  {sample.subject.name}: {values}  ({foreign})"
+
+
+def _machine(comparison: Comparison) -> str:
+    rows = [[key, value] for key, value in comparison.machine.items()]
+    rows += [[name, version] for name, version in comparison.versions.items() if version]
+    return f"`{comparison.command}`\n\n" + _table(["", ""], rows)
+
+
+def _tcp(comparison: Comparison, link: str) -> str:
+    loads = [s for s in subjects(comparison.samples, "tcp") if s.link == link]
+    tables = [_metrics_table(comparison, load) for load in loads]
+    headed = [f"**{load.load}**\n\n{table}" for load, table in zip(loads, tables, strict=True)]
+    return "\n\n".join([f"## TCP, {link}", *headed])
+
+
+def _section(comparison: Comparison, part: str, title: str) -> list[str]:
+    return [
+        f"## {title}, {subject.name}\n\n{_metrics_table(comparison, subject)}"
+        for subject in subjects(comparison.samples, part)
+    ]
+
+
+def _metrics_table(comparison: Comparison, subject: Subject) -> str:
+    samples = [s for s in comparison.samples if s.subject == subject]
+    keys = [key for key in METRICS if any(key in s.values for s in samples)]
+    headings = [""]
+    for key in keys:
+        headings += [METRICS[key].heading, f"ratio to {comparison.reference}"]
+    rows = []
+    for name in contenders(samples):
+        row = [name]
+        for key in keys:
+            row += _cells(figure(samples, name, subject, key, comparison.reference), key)
+        rows.append([*row, _foreign(samples, name)])
+    return _table([*headings, "runs; most foreign CPU"], rows)
+
+
+def _cells(found: Figure | None, key: str) -> list[str]:
+    if found is None:
+        return ["failed", ""]
+    decimals = METRICS[key].decimals
+    spread = f" ({found.least:.{decimals}f} to {found.most:.{decimals}f})" if found.runs > 1 else ""
+    ratio = "" if found.ratio is None else f"{found.ratio:.2f}"
+    return [f"{found.median:.{decimals}f}{spread}", ratio]
+
+
+def _foreign(samples: Iterable[Sample], name: str) -> str:
+    own = [sample for sample in samples if sample.contender == name and not sample.failure]
+    return f"{len(own)}; {max((s.foreign_share for s in own), default=0.0):.1%}"
+
+
+def _counters(comparison: Comparison) -> str:
+    rows = [
+        [sample.contender, sample.subject.name, *_quotients(sample.counters)]
+        for sample in comparison.samples
+        if sample.counters and sample.round == 0
+    ]
+    if not rows or not QUOTIENTS:
+        return ""
+    return "## Batching, first round\n\n" + _table(["", "", *(q[0] for q in QUOTIENTS)], rows)
+
+
+def _quotients(counters: Mapping[str, int]) -> list[str]:
+    return [
+        f"{counters.get(what, 0) / counters[per]:.1f}" if counters.get(per) else ""
+        for _, what, per in QUOTIENTS
+    ]
+
+
+def _conditions(comparison: Comparison) -> str:
+    said = [f"- {note}" for note in comparison.notes]
+    said += [
+        f"- {s.contender}, {s.subject.name}: {s.failure}" for s in comparison.samples if s.failure
+    ]
+    notes = ["**Notes**\n\n" + "\n".join(said)] if said else []
+    features = [f"`ethtool -k`, {k}:\n\n```\n{v}\n```" for k, v in comparison.features.items()]
+    return "\n\n".join(["## Conditions", _METHOD.format(comparison.reference), *notes, *features])
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+_METHOD = """\
+Median (least to most) of interleaved rounds on one machine. Ratios are medians of each round's
+ratio to {}. CPU-s/GB is the CPU time, kernel and user, of both tunnel ends, ksoftirqd and both iperf3,
+per 10^9 payload bytes. Both ends and the load share the machine's cores. A run in which strangers
+took more CPU than allowed was repeated, and the one with the least of it kept. Mode gso passes
+super-packets through the link whole and flatters everybody; seggro segments at the sender and
+merges at the receiver, as a network card would; seg merges nothing. Do not compare absolute
+figures of different machines or days."""
