@@ -1,0 +1,125 @@
+"""The programs that play WireGuard in the tests, and the tools that the tests lean on.
+
+A `Program` is anything that keeps wireguard-go's contract: `PROGRAM INTERFACE` makes the interface
+and its control socket, goes into the background and returns. Nothing here starts one; that is the
+laboratory's work.
+
+Two variables steer it. `KUBESPAN_TEST_PROGRAM` is the path of another program to put under test;
+`KUBESPAN_NO_SKIP=1` (or `CI`) turns the skip for a missing tool into a failure.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+WIREGUARD_GO = "golang.zx2c4.com/wireguard@latest"
+BUILD_TIMEOUT = 600.0
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One implementation of WireGuard, callable as `path INTERFACE`."""
+
+    name: str
+    path: Path
+
+
+def may_skip() -> bool:
+    """Whether a test may be left out because this machine lacks something."""
+    return not (os.environ.get("KUBESPAN_NO_SKIP") or os.environ.get("CI"))
+
+
+def need(*tools: str) -> None:
+    """Every one of the tools is there; otherwise the test is skipped, or fails, by their names."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        leave_out(f"needs {', '.join(missing)} on the path")
+
+
+def leave_out(why: str) -> None:
+    """Skip the running test, or fail it where nothing may be skipped."""
+    if may_skip():
+        pytest.skip(why)
+    pytest.fail(f"{why}, and nothing may be skipped here", pytrace=False)
+
+
+def program_under_test() -> Program:
+    """Ours, unless `KUBESPAN_TEST_PROGRAM` names another one."""
+    other = os.environ.get("KUBESPAN_TEST_PROGRAM")
+    if other:
+        return Program(Path(other).name, Path(other).resolve())
+    return kubespan_wg()
+
+
+@cache
+def kubespan_wg() -> Program:
+    """Ours as a program of one file, so that wg-quick can call it too."""
+    directory = Path(tempfile.mkdtemp(prefix="kubespan-wg-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    shim = directory / "kubespan-wg"
+    shim.write_text(
+        "#!/bin/sh\n"
+        f'PYTHONPATH="{REPOSITORY}${{PYTHONPATH:+:$PYTHONPATH}}" '
+        f'exec "{sys.executable}" -m kubespan.cli.wg "$@"\n'
+    )
+    shim.chmod(0o755)
+    return Program("kubespan-wg", shim)
+
+
+def wireguard_go() -> Program:
+    """The newest wireguard-go where Go is present, else the distribution's, else the test ends."""
+    built = _newest_wireguard_go() if shutil.which("go") else None
+    if built is not None:
+        return Program("wireguard-go", built)
+    need("wireguard-go")
+    return Program("wireguard-go", Path(str(shutil.which("wireguard-go"))))
+
+
+def find_wireguard_go() -> Program | None:
+    """As `wireguard_go`, but None where there is neither."""
+    if shutil.which("go") or shutil.which("wireguard-go"):
+        return wireguard_go()
+    return None
+
+
+@cache
+def _newest_wireguard_go() -> Path | None:
+    """Build it once per machine; None when the build is not possible here."""
+    directory = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubespan"
+    directory.mkdir(parents=True, exist_ok=True)
+    binary = directory / "wireguard-go"
+    with (directory / "wireguard-go.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not binary.exists():
+            _go_install(binary)
+    return binary if binary.exists() else None
+
+
+def _go_install(binary: Path) -> None:
+    """Leave the built program at `binary`, or nothing."""
+    with tempfile.TemporaryDirectory(dir=binary.parent) as build:
+        done = subprocess.run(
+            ["go", "install", WIREGUARD_GO],
+            env={**os.environ, "GOBIN": build},
+            cwd=build,
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT,
+            check=False,
+        )
+        if done.returncode == 0:
+            (Path(build) / "wireguard").rename(binary)
+        else:
+            print(f"wireguard-go does not build here: {done.stderr}", file=sys.stderr)  # noqa: T201
