@@ -113,7 +113,7 @@ class PeerSlot(Protocol):
         self,
         previous: Keypair | None,
         current: Keypair | None,
-        next: Keypair | None,  # noqa: A002  the paper's word for it
+        next: Keypair | None,
     ) -> None:
         """Publish all three sessions at once; those not among them are withdrawn and wiped."""
 

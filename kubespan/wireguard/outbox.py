@@ -1,0 +1,80 @@
+"""What goes out to one peer: packets that wait for a session, and datagrams ready to leave.
+
+Seals under the session that it is given and notes in the slot what was sent; which session that
+is, and what to do when there is none, is for the peer. Paper §6.5 (staging); kernel send.c.
+"""
+
+from __future__ import annotations
+
+from kubespan.model.constants import MAX_STAGED_PACKETS
+from kubespan.model.drop import DropReason
+from kubespan.model.instant import Instant
+from kubespan.model.keys import PublicKey
+from kubespan.wireguard.datapath import DataPath, Keypair, PeerSlot
+from kubespan.wireguard.effects import Dropped, Effect, Event, PeerEvent, SendDatagram
+from kubespan.wireguard.inner import congestion_bits
+from kubespan.wireguard.padding import padded_length
+from kubespan.wireguard.sessions import can_send
+
+_KEEPALIVE = b""
+
+
+class Outbox:
+    """The staged packets of one peer, oldest first; an empty one is a keepalive."""
+
+    __slots__ = ("_path", "_public_key", "_slot", "_staged")
+
+    def __init__(self, public_key: PublicKey, slot: PeerSlot, path: DataPath) -> None:
+        self._public_key = public_key
+        self._slot = slot
+        self._path = path
+        # A list, because an empty deque is larger than all else that an idle peer is.
+        self._staged: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._staged)
+
+    def stage(self, packet: bytes) -> list[Effect]:
+        """Add a packet; the oldest one makes room for it when there is none."""
+        self._staged.append(packet)
+        if len(self._staged) <= MAX_STAGED_PACKETS:
+            return []
+        self._staged.pop(0)
+        return [Dropped(DropReason.STAGED_OVERFLOW)]
+
+    def stage_keepalive(self) -> None:
+        """Add a keepalive, unless whatever already waits will do as well."""
+        if not self._staged:
+            self._staged.append(_KEEPALIVE)
+
+    def drop_staged(self, reason: DropReason) -> list[Effect]:
+        """Drop what waits."""
+        dropped: list[Effect] = [Dropped(reason) for packet in self._staged if packet]
+        self._staged.clear()
+        return dropped
+
+    def send_staged(self, keypair: Keypair, now: Instant) -> list[Effect]:
+        """Seal and send what waits, in order, as far as the session reaches."""
+        effects: list[Effect] = []
+        while self._staged and can_send(keypair, now.boot):
+            effects += self._send_transport(keypair, self._staged.pop(0), now)
+        return effects
+
+    def send(
+        self, datagram: bytes, traffic_class: int, now: Instant, *, data: bool = False
+    ) -> list[Effect]:
+        """Send an authenticated datagram; to a peer of unknown place, only the attempt is noted."""
+        endpoint = self._slot.endpoint
+        if endpoint is None:
+            self._slot.note_sent(now.boot, 0, data=data)
+            return [Dropped(DropReason.NO_ENDPOINT)]
+        self._slot.note_sent(now.boot, len(datagram), data=data)
+        return [SendDatagram(datagram, endpoint, self._slot.source, traffic_class, self._slot)]
+
+    def _send_transport(self, keypair: Keypair, packet: bytes, now: Instant) -> list[Effect]:
+        length = padded_length(len(packet), self._path.mtu)
+        datagram = keypair.seal(packet.ljust(length, b"\0"))
+        effects = self.send(datagram, congestion_bits(packet), now, data=bool(packet))
+        if not packet:
+            effects.append(PeerEvent(self._public_key, Event.KEEPALIVE_SENT))
+        return effects

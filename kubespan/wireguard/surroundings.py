@@ -1,0 +1,62 @@
+"""What all peers of one interface share: who we are, where sessions live, chance, and a tally.
+
+The interface makes it and is the only one to change `local`; peers read it. Nothing is decided
+here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from kubespan.model.constants import REKEY_TIMEOUT_JITTER
+from kubespan.model.keys import PrivateKey
+from kubespan.noise.handshake import LocalStatic
+from kubespan.wireguard.datapath import DataPath
+from kubespan.wireguard.indextable import IndexTable
+
+PeerT = TypeVar("PeerT")
+
+
+class Role(StrEnum):
+    """Which part we have in a handshake."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+class Result(StrEnum):
+    """What became of a handshake, or of our message in it."""
+
+    SENT = "sent"
+    COMPLETED = "completed"
+    GAVE_UP = "gave_up"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Surroundings(Generic[PeerT]):
+    """The world as a peer sees it."""
+
+    path: DataPath
+    random: Callable[[int], bytes]
+    """Return so many random bytes, fit for keys."""
+
+    local: LocalStatic | None = None
+    indices: IndexTable[PeerT] = field(default_factory=IndexTable)
+    handshakes: Counter[tuple[Role, Result]] = field(default_factory=Counter)
+
+    def allocate_index(self, peer: PeerT) -> int:
+        """Return a new random index that names the handshake of a peer."""
+        return self.indices.allocate(peer, self.random, self.path.is_index_free)
+
+    def ephemeral(self) -> PrivateKey:
+        """Return a new private key for one handshake."""
+        return PrivateKey(self.random(32))
+
+    def jitter(self) -> float:
+        """Return how much later than planned to try again: 0 to REKEY_TIMEOUT_JITTER seconds."""
+        return int.from_bytes(self.random(4), "little") / 2**32 * REKEY_TIMEOUT_JITTER
