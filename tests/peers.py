@@ -96,30 +96,27 @@ def find_wireguard_go() -> Program | None:
 
 @cache
 def _newest_wireguard_go() -> Path | None:
-    """Build it once per machine; None when the build is not possible here."""
-    directory = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kubespan"
-    directory.mkdir(parents=True, exist_ok=True)
-    binary = directory / "wireguard-go"
-    with (directory / "wireguard-go.lock").open("w") as lock:
+    """Build it once per machine, where the benchmarks look too; None if it does not build here."""
+    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubespan"
+    folder = cached / "wireguard-go-latest"
+    folder.mkdir(parents=True, exist_ok=True)
+    binary = folder / "wireguard"
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
-            _go_install(binary)
+            _go_install(folder)
     return binary if binary.exists() else None
 
 
-def _go_install(binary: Path) -> None:
-    """Leave the built program at `binary`, or nothing."""
-    with tempfile.TemporaryDirectory(dir=binary.parent) as build:
-        done = subprocess.run(
-            ["go", "install", WIREGUARD_GO],
-            env={**os.environ, "GOBIN": build},
-            cwd=build,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_TIMEOUT,
-            check=False,
-        )
-        if done.returncode == 0:
-            (Path(build) / "wireguard").rename(binary)
-        else:
-            print(f"wireguard-go does not build here: {done.stderr}", file=sys.stderr)  # noqa: T201
+def _go_install(folder: Path) -> None:
+    """Leave the built program in the folder, or say why not."""
+    done = subprocess.run(
+        ["go", "install", WIREGUARD_GO],
+        env={**os.environ, "GOBIN": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        print(f"wireguard-go does not build here: {done.stderr}", file=sys.stderr)  # noqa: T201
