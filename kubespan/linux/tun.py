@@ -1,0 +1,153 @@
+"""TUN devices: a descriptor that packets of a network interface are read from and written to.
+
+Makes one, or takes one over from whoever started us; never brings it up, never gives it addresses,
+and after making it never again uses its name, because it may be in another namespace by then.
+Linux Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+
+import pytun
+
+from kubespan.model.constants import DEFAULT_MTU
+from kubespan.model.errors import ConfigError, SystemFault
+
+TUNSETOFFLOAD = 0x4004_54D0
+TUNGETIFF = 0x8004_54D2
+TUNGETDEVNETNS = 0x54E3
+VNET_HEADER_SIZE = 10
+"""Bytes in front of every frame of a device with IFF_VNET_HDR. virtio_net.h."""
+
+LONGEST_NAME = 15
+IFREQ_SIZE = 40
+
+
+class Offload(IntFlag):
+    """What frames read from the device may leave for us to do. if_tun.h, TUN_F_*."""
+
+    CSUM = 0x01
+    TSO4 = 0x02
+    TSO6 = 0x04
+    TSO_ECN = 0x08
+    USO4 = 0x20
+    USO6 = 0x40
+
+
+_TSO = Offload.CSUM | Offload.TSO4 | Offload.TSO6
+OFFLOAD_LADDER = (
+    _TSO | Offload.TSO_ECN | Offload.USO4 | Offload.USO6,
+    _TSO | Offload.TSO_ECN,
+    _TSO,
+    Offload.CSUM,
+)
+"""What to ask for, most first: kernels before 6.2 know no USO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tun:
+    """An open TUN device. Closing the descriptor deletes an interface that we made."""
+
+    descriptor: int
+    has_vnet_header: bool
+
+    @property
+    def name(self) -> str:
+        """What the interface is called at present, wherever it is. Raises SystemFault."""
+        return _interface(self.descriptor)[0]
+
+    def set_offloads(self) -> Offload:
+        """Let the system hand over, and take, the largest frames it can; return what it agreed to.
+
+        Without a header in front of frames there is nothing to agree on.
+        """
+        if self.has_vnet_header:
+            for offload in OFFLOAD_LADDER:
+                if _accepts(self.descriptor, offload):
+                    return offload
+        return Offload(0)
+
+    def clear_offloads(self) -> None:
+        """Let the system do all work on frames itself, as it does for a device that is new."""
+        if self.has_vnet_header:
+            _accepts(self.descriptor, Offload(0))
+
+    def open_namespace(self) -> int:
+        """Return a descriptor of the network namespace that the interface is in at present.
+
+        The caller closes it. Raises SystemFault, with EBADFD when the interface is deleted.
+        """
+        try:
+            return fcntl.ioctl(self.descriptor, TUNGETDEVNETNS)
+        except OSError as error:
+            raise SystemFault("find a TUN device's namespace", error.errno or 0) from error
+
+
+def create_tun(name: str, *, vnet_header: bool = True, mtu: int = DEFAULT_MTU) -> Tun:
+    """Make a TUN device that is down; `name` may be a pattern such as wg%d.
+
+    Raises ConfigError for a name that no interface can have, SystemFault for what the system says.
+    """
+    if not 0 < len(name.encode()) <= LONGEST_NAME or name in (".", "..") or _has_forbidden(name):
+        raise ConfigError(
+            f"no interface can be called {name!r}; take 1 to {LONGEST_NAME} characters without"
+            " '/', ':' or spaces, such as wg0"
+        )
+    if vnet_header:
+        try:
+            return _create(name, pytun.IFF_VNET_HDR, mtu)
+        except SystemFault as fault:
+            if fault.errno != errno.EINVAL:
+                raise
+    return _create(name, 0, mtu)
+
+
+def adopt_tun(descriptor: int) -> Tun:
+    """Take over a TUN device that somebody else opened. Raises SystemFault."""
+    _, flags = _interface(descriptor)
+    os.set_blocking(descriptor, False)
+    os.set_inheritable(descriptor, False)
+    return Tun(descriptor, bool(flags & pytun.IFF_VNET_HDR))
+
+
+def _has_forbidden(name: str) -> bool:
+    return any(letter in "/:" or letter.isspace() or letter == "\0" for letter in name)
+
+
+def _create(name: str, extra_flags: int, mtu: int) -> Tun:
+    try:
+        device = pytun.TunTapDevice(name, pytun.IFF_TUN | pytun.IFF_NO_PI | extra_flags)
+        try:
+            device.mtu = mtu
+            # The library's object closes its descriptor whenever it is collected.
+            descriptor = os.dup(device.fileno())
+        finally:
+            device.close()
+    except OSError as error:
+        raise SystemFault(f"create {name}", error.errno or 0) from error
+    os.set_blocking(descriptor, False)
+    return Tun(descriptor, bool(extra_flags & pytun.IFF_VNET_HDR))
+
+
+def _interface(descriptor: int) -> tuple[str, int]:
+    """Return the name and the flags of the interface behind a descriptor."""
+    try:
+        request = fcntl.ioctl(descriptor, TUNGETIFF, bytes(IFREQ_SIZE))
+    except OSError as error:
+        raise SystemFault("recognize a TUN device", error.errno or 0) from error
+    name, flags = struct.unpack_from("16sH", request)
+    return name.rstrip(b"\0").decode(errors="replace"), flags
+
+
+def _accepts(descriptor: int, offload: Offload) -> bool:
+    try:
+        fcntl.ioctl(descriptor, TUNSETOFFLOAD, int(offload))
+    except OSError:
+        return False
+    return True
