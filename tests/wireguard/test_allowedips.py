@@ -111,7 +111,7 @@ changes = st.lists(
 
 
 @given(changes, st.lists(st.integers(0, 255), min_size=1, max_size=20))
-def test_agrees_with_a_naive_model(steps, probes) -> None:
+def test_agrees_with_a_naive_model(steps: list[tuple[str, Prefix, str]], probes: list[int]) -> None:
     table: AllowedIPs[str] = AllowedIPs()
     naive = Naive()
     for step, prefix, owner in steps:

@@ -30,12 +30,12 @@ from kubespan.wireguard.padding import padded_length
         (5, 8, 5),
     ],
 )
-def test_table(length, mtu, expected) -> None:
+def test_table(length: int, mtu: int, expected: int) -> None:
     assert padded_length(length, mtu) == expected
 
 
 @given(st.integers(0, 65535), st.integers(0, 65535))
-def test_pads_less_than_a_block_and_never_past_the_mtu(length, mtu) -> None:
+def test_pads_less_than_a_block_and_never_past_the_mtu(length: int, mtu: int) -> None:
     padded = padded_length(length, mtu)
     assert 0 <= padded - length < 16
     if length <= mtu:
@@ -43,5 +43,5 @@ def test_pads_less_than_a_block_and_never_past_the_mtu(length, mtu) -> None:
 
 
 @given(st.integers(0, 65535))
-def test_without_an_mtu_every_length_is_a_whole_number_of_blocks(length) -> None:
+def test_without_an_mtu_every_length_is_a_whole_number_of_blocks(length: int) -> None:
     assert padded_length(length, 0) % 16 == 0

@@ -6,13 +6,16 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
+from kubespan.model.address import IPAddress
 from kubespan.wireguard.ratelimiter import BURST, RateLimiter
 
 ALICE, BOB = ip_address("192.0.2.1"), ip_address("192.0.2.2")
 START = 1000.0
 
 
-def burst(limiter: RateLimiter, address=ALICE, at: float = START, size: int = 20) -> int:
+def burst(
+    limiter: RateLimiter, address: IPAddress = ALICE, at: float = START, size: int = 20
+) -> int:
     return sum(limiter.allow(address, at) for _ in range(size))
 
 
@@ -24,7 +27,7 @@ def test_a_burst_then_nothing() -> None:
     ("waited", "allowed"),
     [(0.0, 0), (0.049, 0), (0.05, 1), (0.099, 1), (0.1, 2), (0.25, 5), (100.0, 5)],
 )
-def test_credit_comes_back_with_time(waited, allowed) -> None:
+def test_credit_comes_back_with_time(waited: float, allowed: int) -> None:
     limiter = RateLimiter()
     burst(limiter)
     assert burst(limiter, at=START + waited) == allowed
@@ -58,7 +61,7 @@ def test_sources_do_not_disturb_each_other() -> None:
         ("192.0.2.1", "::192.0.2.1", False),
     ],
 )
-def test_an_ipv6_source_is_its_first_64_bits(one, other, is_same) -> None:
+def test_an_ipv6_source_is_its_first_64_bits(one: str, other: str, is_same: bool) -> None:
     limiter = RateLimiter()
     burst(limiter, ip_address(one))
     assert limiter.allow(ip_address(other), START) is not is_same

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_vectors() -> None:
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
-def test_whole_windows(sequence) -> None:
+def test_whole_windows(sequence: tuple[Any, ...]) -> None:
     window = ReplayWindow()
     counters, *rest = sequence
     assert all(window.accept(counter) for counter in counters)
@@ -59,7 +61,7 @@ counters_near_edges = st.one_of(
 
 
 @given(st.lists(counters_near_edges, max_size=60))
-def test_agrees_with_a_model_that_remembers_everything(counters) -> None:
+def test_agrees_with_a_model_that_remembers_everything(counters: list[int]) -> None:
     window, seen = ReplayWindow(), set[int]()
     for counter in counters:
         expected = (
