@@ -6,6 +6,8 @@ All of them keep wireguard-go's contract: `COMMAND -f IFNAME` makes the TUN devi
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from bench.compare.processes import CommandFailed, run
 
-CACHE = Path.home() / ".cache" / "kubespan"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubespan"
 CHECKOUT = Path(__file__).parents[2]
 REFERENCE = "wireguard-go"
 
@@ -106,13 +108,16 @@ def _on_path(program: str, package: str) -> Callable[[], list[str]]:
 
 
 def _go_install(name: str, module: str, version: str, program: str) -> Callable[[], list[str]]:
-    """Built once into the cache; delete the file there to build it anew."""
+    """Built once into the cache, where the tests look too; delete it there to build it anew."""
 
     def locate() -> list[str]:
-        built = CACHE / f"{name}-{version}" / program
-        if not built.exists():
-            _build_go(built.parent, f"{module}@{version}")
-        return [str(built)]
+        folder = CACHE / f"{name}-{version}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / program).exists():
+                _build_go(folder, f"{module}@{version}")
+        return [str(folder / program)]
 
     return locate
 
@@ -121,7 +126,6 @@ def _build_go(target: Path, module: str) -> None:
     if (go := shutil.which("go")) is None:
         raise Missing(f"{module} needs Go to be built: install golang-go")
     print(f"building {module} into {target}", file=sys.stderr)
-    target.mkdir(parents=True, exist_ok=True)
     try:
         run(["env", f"GOBIN={target}", go, "install", module])
     except CommandFailed as error:

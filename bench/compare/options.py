@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.compare.implementations import CACHE, DEFAULT, IMPLEMENTATIONS, REFERENCE
+from bench.compare.implementations import DEFAULT, IMPLEMENTATIONS, REFERENCE
 from bench.compare.lab import MODES, Link
 from bench.compare.load import DIRECTIONS, Load
 from bench.compare.smallpackets import Packets
 
 QUICK_BUDGET = 100.0
+RESULTS = Path(__file__).parents[1] / "results"
 ALL_PARTS = ("tcp", "packets", "rtt")
 
 
@@ -81,7 +82,7 @@ def parse(arguments: Sequence[str]) -> Options:
         _packets(given),
         effort,
         given.max_foreign / 100,
-        given.out or CACHE / "bench" / time.strftime("%Y%m%d-%H%M%S"),
+        given.out or RESULTS / time.strftime("%Y%m%d-%H%M%S"),
     )
 
 
@@ -133,7 +134,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     add("--runs", type=int, help="interleaved rounds of TCP (default: 5, quick 3)")
     add("--seconds", type=int, help="of each TCP run (default: 3, quick 1)")
     add("--max-foreign", type=float, default=4.0, help="CPU %% of strangers that repeats a run")
-    add("--out", type=Path, help="directory for report.md, report.json and the plots")
+    add("--out", type=Path, help="for the report and plots (default: bench/results/NOW)")
 
 
 def _list(allowed: Iterable[str] | None = None) -> _Split:

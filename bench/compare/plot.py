@@ -55,7 +55,7 @@ def _draw_panel(panel: Axes, comparison: Comparison, key: str) -> None:
     for order, name in enumerate(names):
         bars = _bars(comparison, name, groups, key)
         if name != BARE:
-            tallest = max([tallest, *(bar.most for bar in bars.values())])
+            tallest = max([tallest, *(bar.median for bar in bars.values())])
         at = [group + (order - (len(names) - 1) / 2) * width for group in bars]
         colour = BARE_COLOUR if name == BARE else COLOURS[order % len(COLOURS)]
         panel.bar(at, [b.median for b in bars.values()], width, label=name, color=colour)

@@ -13,6 +13,9 @@ from bench.compare.results import METRICS, Figure, Sample, Subject, contenders, 
 QUOTIENTS: tuple[tuple[str, str, str], ...] = ()
 
 
+HEADLINES = ("gbps", "cpu_s_per_gb", "kpps", "rtt_us")
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything one run of the harness found out."""
@@ -33,7 +36,7 @@ def as_json(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """Tables by link, then small packets and round trips, then how it was measured."""
-    parts = ["# kubespan beside others", _machine(comparison)]
+    parts = ["# kubespan beside others", _machine(comparison), _glance(comparison)]
     links = dict.fromkeys(s.link for s in subjects(comparison.samples, "tcp"))
     parts += [_tcp(comparison, link) for link in links]
     parts += _section(comparison, "packets", "Small packets")
@@ -58,6 +61,24 @@ def _machine(comparison: Comparison) -> str:
     rows = [[key, value] for key, value in comparison.machine.items()]
     rows += [[name, version] for name, version in comparison.versions.items() if version]
     return f"`{comparison.command}`\n\n" + _table(["", ""], rows)
+
+
+def _glance(comparison: Comparison) -> str:
+    """Every ratio in one table; empty when the reference was not measured."""
+    names = [n for n in contenders(comparison.samples) if n != comparison.reference]
+    rows = []
+    for subject in dict.fromkeys(sample.subject for sample in comparison.samples):
+        for key in HEADLINES:
+            found = [
+                figure(comparison.samples, n, subject, key, comparison.reference) for n in names
+            ]
+            ratios = ["" if f is None or f.ratio is None else f"{f.ratio:.2f}" for f in found]
+            if any(ratios):
+                rows.append([subject.name, METRICS[key].heading, *ratios])
+    if not rows:
+        return ""
+    headings = ["", "", *names]
+    return f"## Ratios to {comparison.reference}\n\n" + _table(headings, rows)
 
 
 def _tcp(comparison: Comparison, link: str) -> str:
@@ -138,7 +159,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 _METHOD = """\
 Median (least to most) of interleaved rounds on one machine. Ratios are medians of each round's
-ratio to {}. CPU-s/GB is the CPU time, kernel and user, of both tunnel ends, ksoftirqd and both iperf3,
+ratio to {}. CPU-s/GB is the CPU time, kernel and user, of tunnel ends, ksoftirqd and iperf3,
 per 10^9 payload bytes. Both ends and the load share the machine's cores. A run in which strangers
 took more CPU than allowed was repeated, and the one with the least of it kept. Mode gso passes
 super-packets through the link whole and flatters everybody; seggro segments at the sender and
