@@ -1,0 +1,274 @@
+# cython: language_level=3
+"""The memory map: every structure that lanes and Python share, with its writer, its reader and its unit.
+
+Holds no code. Times are nanoseconds since boot (suspend counted), 0 = never; lengths are bytes.
+"Loop" is the one Python thread that writes; "in" and "out" are the lanes.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "<sys/uio.h>" nogil:
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+    ssize_t writev(int fd, const iovec *vectors, int count)
+
+cdef extern from "native/atomics.h" nogil:
+    uint64_t load_relaxed(const uint64_t *p)
+    uint64_t load_acquire(const uint64_t *p)
+    void store_relaxed(uint64_t *p, uint64_t value)
+    void store_release(uint64_t *p, uint64_t value)
+    uint64_t fetch_add(uint64_t *p, uint64_t value)
+    void *load_pointer(void *p)
+    void store_pointer(void *p, void *value)
+    void full_fence()
+    void spin_lock(uint32_t *lock)
+    void spin_unlock(uint32_t *lock)
+    uint32_t sequence_read_begin(const uint32_t *sequence)
+    bint sequence_read_retry(const uint32_t *sequence, uint32_t begun)
+    void sequence_write_begin(uint32_t *sequence)
+    void sequence_write_end(uint32_t *sequence)
+    void wipe(void *p, size_t n)
+    uint64_t boot_ns()
+
+cdef extern from "native/aead.h" nogil:
+    enum: AEAD_TAG_SIZE
+    cdef struct aead_item:
+        const uint8_t *source
+        uint8_t *target
+        size_t length
+        uint64_t counter
+        int ok
+    cdef struct aead_provider:
+        const char *name
+        void *(*create)() noexcept nogil
+        void (*destroy)(void *context) noexcept nogil
+        void (*seal)(void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+        void (*open)(void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+    const aead_provider *aead_libcrypto()
+    const aead_provider *aead_libsodium(void *encrypt, void *decrypt)
+
+cdef extern from "native/udp.h" nogil:
+    enum: UDP_RECEIVE_SLOTS, UDP_SEND_SLOTS, UDP_MAX_SEGMENTS, UDP_MAX_SUPER_IPV4, UDP_MAX_SUPER_IPV6
+    cdef struct udp_endpoint:
+        uint16_t family
+        uint16_t port
+        uint32_t scope_id
+        uint8_t address[16]
+        uint8_t source[16]
+        uint32_t source_ifindex
+        uint32_t has_source
+    cdef struct udp_datagram:
+        uint8_t *data
+        size_t length
+        size_t segment_size
+        uint8_t ecn
+        udp_endpoint origin "from"
+    cdef struct udp_receiver:
+        pass
+    udp_receiver *udp_receiver_new()
+    void udp_receiver_free(udp_receiver *r)
+    int udp_receive(udp_receiver *r, int fd)
+    udp_datagram *udp_received(udp_receiver *r, int i)
+    cdef struct udp_message:
+        const uint8_t *data
+        size_t length
+        size_t segment_size
+        uint8_t traffic_class
+        udp_endpoint to
+        int error
+    cdef struct udp_sender:
+        pass
+    udp_sender *udp_sender_new()
+    void udp_sender_free(udp_sender *s)
+    int udp_send(udp_sender *s, int ipv4_fd, int ipv6_fd, udp_message *messages, int count)
+    void udp_sender_plain(udp_sender *s)
+
+cdef extern from "native/offload.h" nogil:
+    enum: VNET_HEADER_SIZE, OFFLOAD_TCP, OFFLOAD_UDP, OFFLOAD_FULL, OFFLOAD_TOO_MANY
+    cdef struct offload_frame:
+        uint8_t *packet
+        uint32_t packet_length
+        uint32_t segments
+        uint32_t segment_length
+        uint32_t last_length
+    int offload_parse(offload_frame *f, uint8_t *frame, size_t length, uint32_t max_segments)
+    size_t offload_segment(const offload_frame *f, uint32_t i, uint8_t *out)
+    cdef struct offload_batch:
+        pass
+    cdef struct offload_write:
+        iovec *iov
+        uint32_t iov_count
+        uint32_t packets
+        size_t bytes
+    void offload_begin(offload_batch *b, uint32_t features)
+    int offload_add(offload_batch *b, uint8_t *packet, size_t length)
+    int offload_next(offload_batch *b, offload_write *w)
+    void offload_single(offload_batch *b, uint32_t i, offload_write *w)
+
+cdef extern from "native/inner.h" nogil:
+    enum: INNER_BAD
+    cdef struct inner_address:
+        uint64_t high
+        uint64_t low
+        int version
+    int inner_destination(const uint8_t *packet, size_t length, inner_address *address)
+    int inner_source(const uint8_t *packet, size_t length, inner_address *address)
+    uint8_t inner_ecn(const uint8_t *packet)
+    void inner_mark_congestion(uint8_t *packet)
+
+
+# What is refused, and why. The order is that of kubespan.model.drop.DropReason; a test compares them.
+cdef enum DropReason:
+    MALFORMED = 0
+    UNKNOWN_TYPE = 1
+    UNKNOWN_INDEX = 11
+    KEY_EXPIRED = 12
+    BAD_TAG = 13
+    REPLAYED = 14
+    BAD_INNER = 15
+    WRONG_SOURCE = 16
+    NO_PEER = 17
+    QUEUE_FULL = 20
+    INTERFACE_DOWN = 21
+    SEND_FAILED = 22
+    TUN_REFUSED = 23
+    BAD_OUTBOUND = 24
+    DROP_REASONS = 32
+
+# What a lane hands up whole, because only Python decides about it.
+cdef enum UpcallKind:
+    UPCALL_OUTBOUND = 0     # a packet without a session: payload
+    UPCALL_NO_PEER = 1      # a packet without a route: payload
+    UPCALL_HANDSHAKE = 2    # a datagram of type 1, 2 or 3: payload, origin
+    UPCALL_CONFIRMED = 3    # first use of `next`: value = local index
+    UPCALL_REKEY_DUE = 4    # the key is old or nearly used up: value = local index
+    UPCALL_DEVICE_GONE = 5  # the TUN device does not exist any more: value = errno
+
+
+# One session. Created and freed by the loop; lanes follow the slot's pointers to it.
+cdef struct KeypairState:
+    uint8_t send_key[32]         # loop at birth; out
+    uint8_t receive_key[32]      # loop at birth; in
+    uint32_t local_index         # loop at birth; in
+    uint32_t remote_index        # loop at birth; out
+    uint32_t is_initiator        # loop at birth; both
+    uint64_t created_at          # loop at birth; both
+    uint64_t send_counter        # out, loop: atomic add of what is taken
+    uint64_t rekey_told_at       # both: when REKEY_DUE was last told
+    uint64_t confirmed_told      # in: 1 once CONFIRMED has been told
+    uint32_t replay_lock         # in, loop: held for one check
+    uint64_t replay_end          # under the lock: greatest counter accepted, plus one
+    uint64_t replay_bitmap[128]  # under the lock: a ring of bits, counter modulo 8192
+
+# What core and lanes both know of one peer. Never moves; reused only after every lane has moved on.
+cdef struct SlotState:
+    KeypairState *previous                # loop; in
+    KeypairState *current                 # loop; in, out
+    KeypairState *next                    # loop; in
+    uint32_t endpoint_sequence            # odd while somebody writes the endpoint
+    udp_endpoint endpoint                 # in, loop; out, loop: under the sequence
+    uint64_t last_sent_at                 # out, loop; loop
+    uint64_t last_received_at             # in, loop; loop
+    uint64_t first_data_received_at       # in sets, out clears; loop
+    uint64_t last_data_received_at        # in; loop
+    uint64_t first_data_sent_at           # out sets, in clears; loop
+    uint64_t tx_bytes                     # out, loop: atomic add
+    uint64_t rx_bytes                     # in, loop: atomic add
+
+# A node of the flat trie: immutable once published. Children are node numbers, -1 = none.
+cdef struct RouteNode:
+    uint64_t high, low   # the prefix, left-aligned in 128 bits
+    int32_t child[2]
+    int32_t slot         # the peer of this prefix, -1 = a mere fork
+    uint32_t length      # bits
+
+cdef struct RouteTrie:
+    RouteNode *nodes
+    int32_t count
+    int32_t root4, root6
+
+# All that lanes follow, and nothing else.
+cdef struct TableState:
+    SlotState *slots           # MAX_PEERS of them
+    uint64_t *index            # lines of 8 words: local index << 32 | slot + 1; 0 = empty
+    RouteTrie *routes          # loop swaps; both
+    uint64_t epoch             # loop counts up after each withdrawal
+    uint64_t mtu               # loop; out
+
+# A bounded queue of upcalls: one lane writes, the loop reads. Entries never wrap.
+cdef struct Ring:
+    uint8_t *memory
+    uint64_t head              # lane; loop
+    uint64_t tail              # loop; lane
+    uint64_t handshakes_in     # lane: handshake messages ever queued
+    uint64_t handshakes_out    # loop: handshake messages ever taken
+    int eventfd
+    bint untold                # lane: something was queued since the eventfd was last written
+
+cdef struct UpcallHeader:
+    uint32_t size              # of the whole entry, a multiple of 8
+    uint32_t kind
+    uint32_t value
+    uint32_t length            # of the payload
+    udp_endpoint origin
+
+# What a lane counts. Written by the lane alone, read by the loop at any time.
+cdef struct LaneCounters:
+    uint64_t drops[32]         # by DropReason; DROP_REASONS entries
+    uint64_t tun_reads         # frames
+    uint64_t tun_read_packets
+    uint64_t udp_sends         # system calls
+    uint64_t udp_messages      # super-packets or single datagrams
+    uint64_t udp_sent          # datagrams
+    uint64_t udp_receives      # super-packets or single datagrams
+    uint64_t udp_received      # datagrams
+    uint64_t tun_writes
+    uint64_t tun_written_packets
+    uint64_t sealed_batches
+    uint64_t opened_batches
+
+# A packet of the outbound batch: sealed where it lies.
+cdef struct OutboundPacket:
+    uint8_t *datagram
+    uint32_t length            # of the whole datagram
+    uint32_t slot
+    KeypairState *keypair
+    uint8_t ecn
+    bint data
+
+# A transport message of the inbound batch: opened where it lies.
+cdef struct InboundMessage:
+    uint8_t *plaintext
+    KeypairState *keypair
+    udp_datagram *datagram
+    uint32_t slot
+    uint32_t length            # of the plaintext, padded
+
+# One lane: a thread's whole world. Written by its thread; `epoch` is read by the loop.
+cdef struct LaneState:
+    TableState *table
+    uint64_t epoch             # the table's, as of the batch under way; IDLE between batches
+    uint64_t now               # of the batch under way
+    int tun_fd, ipv4_fd, ipv6_fd, stop_fd
+    bint outbound, inbound     # which directions this thread carries
+    bint vnet_header
+    uint32_t features          # OFFLOAD_*
+    uint32_t max_segments      # 1 without UDP_SEGMENT
+    uint64_t icmp_allowed_at   # a little bucket: when the next NO_PEER may go up
+    const aead_provider *provider
+    void *aead
+    Ring ring
+    LaneCounters counters
+    aead_item *items
+    uint8_t *frame             # as read from the TUN
+    uint8_t *output            # sealed datagrams, side by side
+    uint8_t *scratch           # one packet on its way up
+    OutboundPacket *packets
+    udp_message *messages
+    udp_sender *sender
+    udp_receiver *receiver
+    InboundMessage *opened
+    offload_batch *batch

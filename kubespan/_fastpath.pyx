@@ -1,0 +1,1287 @@
+# cython: language_level=3
+"""The native data path: hits only. Packets with a session and a route, both ways, without the GIL.
+
+Everything else (handshakes, packets without a session, key changes) is handed up whole and decided in
+Python. Order of this file: owners (Python classes that own memory), the lane and its two directions in
+packet order, then the data structures. It imports nothing of ours; the memory map is `_fastpath.pxd`.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, errno
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+from posix.unistd cimport read, write
+
+cdef extern from "<errno.h>" nogil:
+    enum: EBADFD
+
+cdef extern from "<poll.h>" nogil:
+    enum: POLLIN
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *descriptors, unsigned long count, int timeout)
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum: AF_INET, AF_INET6
+
+cdef enum:
+    MAX_PEERS = 65536
+    INDEX_LINES = 131072       # a session finds room unless eight others share its line
+    INDEX_LINE = 8             # words: one cache line
+    BATCH_PACKETS = 64         # a batch ends at the first frame border past this
+    MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
+    MAX_PACKETS = BATCH_PACKETS + MAX_SEGMENTS
+    FRAME_SIZE = 65536
+    FRAME_OUTPUT = 65536 + MAX_SEGMENTS * 176  # one frame cut up: headers repeated, sealed
+    OUTPUT_SIZE = 524288
+    RING_SIZE = 1048576
+    HEADER_SIZE = 16           # of a transport message
+    OVERHEAD = 32              # header and tag
+    TRANSPORT = 4              # message type
+
+cdef uint64_t IDLE = 0xffffffffffffffff
+cdef uint64_t SECOND = 1000000000
+cdef uint64_t REKEY_AFTER_TIME = 120 * SECOND
+cdef uint64_t REKEY_AFTER_TIME_RECEIVING = 165 * SECOND
+cdef uint64_t REJECT_AFTER_TIME = 180 * SECOND
+cdef uint64_t REKEY_AFTER_MESSAGES = <uint64_t>1 << 60
+cdef uint64_t REJECT_AFTER_MESSAGES = 0xffffffffffffffff - 8192
+cdef uint64_t REPLAY_WINDOW = 8128
+cdef uint64_t ICMP_INTERVAL = SECOND // 1000
+
+cdef const aead_provider *the_provider = NULL
+
+
+# ---------------------------------------------------------------------------------- owners
+
+def use_libcrypto():
+    """Serve AEAD by libcrypto; tell whether the machine has it."""
+    global the_provider
+    cdef const aead_provider *found = aead_libcrypto()
+    if found != NULL:
+        the_provider = found
+    return found != NULL
+
+
+def use_libsodium(size_t encrypt, size_t decrypt):
+    """Serve AEAD by the two functions of libsodium at these addresses."""
+    global the_provider
+    the_provider = aead_libsodium(<void *>encrypt, <void *>decrypt)
+
+
+def provider():
+    """The name of the AEAD provider in use, empty before one was chosen."""
+    return the_provider.name.decode() if the_provider != NULL else ""
+
+
+@cython.final
+cdef class Aead:
+    """A batch of packets sealed or opened by the provider in use: for tests and benchmarks."""
+
+    cdef const aead_provider *provider
+    cdef void *context
+
+    def __cinit__(self):
+        if the_provider == NULL:
+            raise RuntimeError("no AEAD provider was chosen")
+        self.provider = the_provider
+        self.context = self.provider.create()
+        if self.context == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.context != NULL:
+            self.provider.destroy(self.context)
+
+    def seal(self, bytes key, list packets, list counters):
+        """Each packet sealed under its counter, 16 bytes longer. `key` is 32 bytes."""
+        return self._run(key, packets, counters, True)
+
+    def open(self, bytes key, list packets, list counters):
+        """Each packet opened, None where the tag is wrong. `key` is 32 bytes."""
+        return self._run(key, packets, counters, False)
+
+    cdef list _run(self, bytes key, list packets, list counters, bint sealing):
+        cdef size_t count = len(packets), i
+        cdef aead_item *items = <aead_item *>calloc(count + 1, sizeof(aead_item))
+        cdef list targets = []
+        cdef const uint8_t *k = <const uint8_t *>PyBytes_AsString(key)
+        if items == NULL or len(key) != 32 or len(counters) != len(packets):
+            free(items)
+            raise ValueError("a 32-byte key, and a counter for each packet")
+        for i in range(count):
+            length = len(packets[i])
+            target = PyBytes_FromStringAndSize(NULL, length + 16 if sealing else max(length - 16, 0))
+            targets.append(target)
+            items[i].source = <const uint8_t *>PyBytes_AsString(packets[i])
+            items[i].target = <uint8_t *>PyBytes_AsString(target)
+            items[i].length = length
+            items[i].counter = counters[i]
+        with nogil:
+            if sealing:
+                self.provider.seal(self.context, k, items, count)
+            else:
+                self.provider.open(self.context, k, items, count)
+        result = [targets[i] if items[i].ok else None for i in range(count)]
+        free(items)
+        return result
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Table:
+    """What lanes follow: slots, index and routes. Made and changed by one thread."""
+
+    cdef TableState state
+    cdef list free_slots
+    cdef uint32_t slots_used
+    cdef object routes            # the Routes that state.routes points into
+    cdef list retired             # (epoch, object): dropped once every lane has moved on
+    cdef list lanes
+    cdef Aead aead
+
+    def __cinit__(self):
+        self.state.slots = <SlotState *>calloc(MAX_PEERS, sizeof(SlotState))
+        self.state.index = <uint64_t *>calloc(INDEX_LINES * INDEX_LINE, sizeof(uint64_t))
+        if self.state.slots == NULL or self.state.index == NULL:
+            raise MemoryError
+        self.free_slots = []
+        self.retired = []
+        self.lanes = []
+        self.aead = Aead()
+        self.routes = Routes([])
+        self.state.routes = &(<Routes>self.routes).trie
+
+    def __dealloc__(self):
+        free(self.state.slots)
+        free(self.state.index)
+
+    @property
+    def mtu(self):
+        """MTU of the TUN device in bytes, 0 when unknown: the bound of padding."""
+        return load_relaxed(&self.state.mtu)
+
+    @mtu.setter
+    def mtu(self, uint64_t mtu):
+        store_relaxed(&self.state.mtu, mtu)
+
+    def is_index_free(self, uint32_t local_index):
+        """Whether the index has room for this number and nobody uses it."""
+        cdef uint64_t *line = index_line(&self.state, local_index)
+        cdef int i
+        cdef bint room = False
+        for i in range(INDEX_LINE):
+            if line[i] == 0:
+                room = True
+            elif line[i] >> 32 == local_index:
+                return False
+        return room
+
+    def publish_routes(self, routes):
+        """Replace all routes at once. `routes`: (packed address, prefix length, slot number)."""
+        new = Routes(routes)
+        store_pointer(&self.state.routes, &(<Routes>new).trie)
+        self._retire(self.routes)
+        self.routes = new
+
+    def lookup(self, bytes packed):
+        """The slot number that an address of 4 or 16 bytes routes to, -1 for none."""
+        cdef inner_address address
+        address_of(&address, packed)
+        return trie_lookup(self.state.routes, &address)
+
+    def reclaim(self):
+        """Drop what was withdrawn and no lane can still see. Answers how many things still wait."""
+        cdef uint64_t oldest = IDLE
+        full_fence()
+        for lane in self.lanes:
+            oldest = min(oldest, load_acquire(&(<Lane>lane).state.epoch))
+        while self.retired and self.retired[0][0] <= oldest:
+            self.retired.pop(0)
+        return len(self.retired)
+
+    cdef void _retire(self, object thing):
+        full_fence()
+        self.retired.append((fetch_add(&self.state.epoch, 1) + 1, thing))
+        self.reclaim()
+
+    cdef uint32_t _take_slot(self) except? 0xffffffff:
+        if self.free_slots:
+            return self.free_slots.pop()
+        if self.slots_used == MAX_PEERS:
+            raise MemoryError(f"more than {MAX_PEERS} peers")
+        self.slots_used += 1
+        return self.slots_used - 1
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class _SlotNumber:
+    """A slot's number on its way back: free again when the grace period has dropped this."""
+
+    cdef Table table
+    cdef uint32_t number
+
+    def __dealloc__(self):
+        memset(&self.table.state.slots[self.number], 0, sizeof(SlotState))
+        self.table.free_slots.append(self.number)
+
+
+@cython.final
+cdef class Routes:
+    """An immutable trie of prefixes, built whole."""
+
+    cdef RouteTrie trie
+
+    def __cinit__(self, routes):
+        cdef inner_address address
+        self.trie.root4 = self.trie.root6 = -1
+        entries = list(routes)
+        self.trie.nodes = <RouteNode *>calloc(2 * len(entries) + 1, sizeof(RouteNode))
+        if self.trie.nodes == NULL:
+            raise MemoryError
+        for packed, length, slot in entries:
+            address_of(&address, packed)
+            trie_insert(&self.trie, &address, length, slot)
+
+    def __dealloc__(self):
+        free(self.trie.nodes)
+
+
+@cython.final
+cdef class Keypair:
+    """One session's keys, counter and replay window. Wiped when nobody can use it any more."""
+
+    cdef KeypairState state
+    cdef Table table
+
+    def __cinit__(self, Table table, bytes send_key, bytes receive_key, uint32_t local_index,
+                  uint32_t remote_index, bint is_initiator, double created_at):
+        if len(send_key) != 32 or len(receive_key) != 32:
+            raise ValueError("a transport key is 32 bytes")
+        self.table = table
+        memcpy(self.state.send_key, PyBytes_AsString(send_key), 32)
+        memcpy(self.state.receive_key, PyBytes_AsString(receive_key), 32)
+        self.state.local_index = local_index
+        self.state.remote_index = remote_index
+        self.state.is_initiator = is_initiator
+        self.state.created_at = nanoseconds(created_at)
+
+    def __dealloc__(self):
+        wipe(&self.state, sizeof(KeypairState))
+
+    @property
+    def local_index(self):
+        return self.state.local_index
+
+    @property
+    def remote_index(self):
+        return self.state.remote_index
+
+    @property
+    def is_initiator(self):
+        return bool(self.state.is_initiator)
+
+    @property
+    def created_at(self):
+        return self.state.created_at / 1e9
+
+    @property
+    def send_counter(self):
+        """Messages sealed so far, never more than the protocol allows."""
+        return min(load_relaxed(&self.state.send_counter), REJECT_AFTER_MESSAGES)
+
+    @send_counter.setter
+    def send_counter(self, uint64_t counter):
+        """For tests of the limits: the next message carries this number."""
+        store_relaxed(&self.state.send_counter, counter)
+
+    def seal(self, bytes packet):
+        """The whole transport datagram of a padded or empty packet. OverflowError past the limit."""
+        cdef size_t length = len(packet)
+        cdef uint64_t counter
+        cdef aead_item item
+        if load_relaxed(&self.state.send_counter) >= REJECT_AFTER_MESSAGES:
+            raise OverflowError("the key has sealed as many messages as it may")
+        counter = fetch_add(&self.state.send_counter, 1)
+        datagram = PyBytes_FromStringAndSize(NULL, length + OVERHEAD)
+        cdef uint8_t *out = <uint8_t *>PyBytes_AsString(datagram)
+        write_header(out, self.state.remote_index, counter)
+        item.source = <const uint8_t *>PyBytes_AsString(packet)
+        item.target = out + HEADER_SIZE
+        item.length = length
+        item.counter = counter
+        self.table.aead.provider.seal(self.table.aead.context, self.state.send_key, &item, 1)
+        return datagram
+
+    def open(self, bytes datagram):
+        """The plaintext of a transport datagram, or the DropReason number that refuses it."""
+        cdef size_t length = len(datagram)
+        cdef const uint8_t *p = <const uint8_t *>PyBytes_AsString(datagram)
+        cdef aead_item item
+        if length < OVERHEAD:
+            return <int>MALFORMED
+        plaintext = PyBytes_FromStringAndSize(NULL, length - OVERHEAD)
+        item.source = p + HEADER_SIZE
+        item.target = <uint8_t *>PyBytes_AsString(plaintext)
+        item.length = length - HEADER_SIZE
+        item.counter = read_le64(p + 8)
+        self.table.aead.provider.open(self.table.aead.context, self.state.receive_key, &item, 1)
+        if not item.ok:
+            return <int>BAD_TAG
+        if not replay_accept(&self.state, item.counter):
+            return <int>REPLAYED
+        return plaintext
+
+    def accept(self, uint64_t counter):
+        """Whether the replay window takes this counter; it is taken then. For tests."""
+        return bool(replay_accept(&self.state, counter))
+
+    def wipe(self):
+        """The keys are overwritten once no lane can hold them: when the last reference goes."""
+
+
+cdef class Slot:
+    """One peer as the lanes see it. Not final: whoever knows our values dresses it in them."""
+
+    cdef Table table
+    cdef SlotState *state
+    cdef _SlotNumber owner
+    cdef readonly uint32_t number
+    cdef readonly Keypair previous
+    cdef readonly Keypair current
+    cdef readonly Keypair next
+
+    def __cinit__(self, Table table):
+        self.table = table
+        self.number = table._take_slot()
+        self.owner = _SlotNumber.__new__(_SlotNumber)
+        self.owner.table = table
+        self.owner.number = self.number
+        self.state = &table.state.slots[self.number]
+
+    @property
+    def raw_endpoint(self):
+        """(packed address, port, scope id, packed source or None, source ifindex), or None."""
+        cdef udp_endpoint e
+        endpoint_read(self.state, &e)
+        if e.family == 0:
+            return None
+        size = 4 if e.family == AF_INET else 16
+        source = (<char *>e.source)[:size] if e.has_source else None
+        return (<char *>e.address)[:size], e.port, e.scope_id, source, e.source_ifindex
+
+    @raw_endpoint.setter
+    def raw_endpoint(self, value):
+        cdef udp_endpoint e
+        memset(&e, 0, sizeof(e))
+        if value is not None:
+            endpoint_of(&e, value)
+        endpoint_write(self.state, &e)
+
+    def install(self, Keypair previous, Keypair current, Keypair next):
+        """Publish three sessions; those not among them are withdrawn and dropped after a grace."""
+        before = (self.previous, self.current, self.next)
+        after = (previous, current, next)
+        withdrawn = [old for old in before if old is not None and not is_among(old, after)]
+        for old in withdrawn:
+            index_remove(&self.table.state, (<Keypair>old).state.local_index)
+        store_pointer(&self.state.previous, &previous.state if previous is not None else NULL)
+        store_pointer(&self.state.current, &current.state if current is not None else NULL)
+        store_pointer(&self.state.next, &next.state if next is not None else NULL)
+        self.previous, self.current, self.next = previous, current, next
+        for new in after:
+            if new is not None and not is_among(new, before):
+                index_insert(&self.table.state, (<Keypair>new).state.local_index, self.number)
+        for old in withdrawn:
+            self.table._retire(old)
+
+    def note_sent(self, double boot, uint64_t size, bint data):
+        """An authenticated message went out."""
+        note_sent(self.state, nanoseconds(boot), size, data)
+
+    def note_received(self, double boot, uint64_t size, bint data):
+        """An authenticated message came in."""
+        note_received(self.state, nanoseconds(boot), size, data)
+
+    def forget_data_sent(self):
+        store_relaxed(&self.state.first_data_sent_at, 0)
+
+    def forget_data_received(self):
+        store_relaxed(&self.state.first_data_received_at, 0)
+
+    @property
+    def last_sent_at(self):
+        return load_relaxed(&self.state.last_sent_at) / 1e9
+
+    @property
+    def last_received_at(self):
+        return load_relaxed(&self.state.last_received_at) / 1e9
+
+    @property
+    def first_data_received_at(self):
+        return load_relaxed(&self.state.first_data_received_at) / 1e9
+
+    @property
+    def last_data_received_at(self):
+        return load_relaxed(&self.state.last_data_received_at) / 1e9
+
+    @property
+    def first_data_sent_at(self):
+        return load_relaxed(&self.state.first_data_sent_at) / 1e9
+
+    @property
+    def tx_bytes(self):
+        return load_relaxed(&self.state.tx_bytes)
+
+    @property
+    def rx_bytes(self):
+        return load_relaxed(&self.state.rx_bytes)
+
+    def retire(self):
+        """The peer is gone: no sessions, no endpoint, and the number is free after the grace."""
+        self.install(None, None, None)
+        self.raw_endpoint = None
+        if self.owner is not None:
+            owner, self.owner = self.owner, None
+            self.table._retire(owner)
+
+
+@cython.final
+cdef class Lane:
+    """One native thread's world. `run` is the thread's target; everything else is the loop's."""
+
+    cdef LaneState state
+    cdef Table table
+
+    def __cinit__(self, Table table, *, int tun_fd, int ipv4_fd, int ipv6_fd, int stop_fd, int upcall_fd,
+                  bint outbound, bint inbound, bint vnet_header, bint tcp_offload, bint udp_offload,
+                  bint segment):
+        cdef LaneState *lane = &self.state
+        self.table = table
+        lane.table = &table.state
+        lane.epoch = IDLE
+        lane.tun_fd, lane.ipv4_fd, lane.ipv6_fd = tun_fd, ipv4_fd, ipv6_fd
+        lane.stop_fd, lane.ring.eventfd = stop_fd, upcall_fd
+        lane.outbound, lane.inbound = outbound, inbound
+        lane.vnet_header = vnet_header
+        lane.features = (OFFLOAD_TCP if tcp_offload else 0) | (OFFLOAD_UDP if udp_offload else 0)
+        lane.max_segments = UDP_MAX_SEGMENTS if segment else 1
+        lane.provider = the_provider
+        if not lane_allocate(lane):
+            raise MemoryError
+        if not segment:
+            udp_sender_plain(lane.sender)
+        table.lanes.append(self)
+
+    def __dealloc__(self):
+        lane_free(&self.state)
+
+    def run(self):
+        """Move packets until the stop descriptor becomes readable. Holds no GIL."""
+        with nogil:
+            lane_run(&self.state)
+
+    def leave(self):
+        """The thread has ended: withdrawals need not wait for this lane any more."""
+        if self in self.table.lanes:
+            self.table.lanes.remove(self)
+
+    def drain(self, int limit):
+        """At most `limit` upcalls: (kind, value, payload, endpoint tuple or None, handshakes waiting)."""
+        cdef Ring *ring = &self.state.ring
+        cdef UpcallHeader *entry
+        cdef list taken = []
+        while len(taken) < limit and ring_peek(ring, &entry):
+            if entry.kind == UPCALL_HANDSHAKE:
+                ring.handshakes_out += 1
+            waiting = load_relaxed(&ring.handshakes_in) - ring.handshakes_out
+            payload = (<char *>entry + sizeof(UpcallHeader))[:entry.length]
+            origin = endpoint_tuple(&entry.origin) if entry.kind == UPCALL_HANDSHAKE else None
+            taken.append((<int>entry.kind, entry.value, payload, origin, waiting))
+            store_release(&ring.tail, ring.tail + entry.size)
+        return taken
+
+    def counters(self):
+        """(drops by reason, named counters) since the lane was made."""
+        cdef LaneCounters *c = &self.state.counters
+        drops = [load_relaxed(&c.drops[i]) for i in range(32)]
+        named = {
+            "tun_reads": c.tun_reads, "tun_read_packets": c.tun_read_packets,
+            "udp_sends": c.udp_sends, "udp_messages": c.udp_messages, "udp_sent": c.udp_sent,
+            "udp_receives": c.udp_receives, "udp_received": c.udp_received,
+            "tun_writes": c.tun_writes, "tun_written_packets": c.tun_written_packets,
+            "sealed_batches": c.sealed_batches, "opened_batches": c.opened_batches,
+        }
+        return drops, named
+
+
+# ------------------------------------------------------------------- helpers that hold the GIL
+
+cdef bint is_among(object keypair, tuple keypairs):
+    return any(keypair is other for other in keypairs)
+
+
+cdef uint64_t nanoseconds(double seconds):
+    return <uint64_t>(seconds * 1e9 + 0.5)
+
+
+cdef void address_of(inner_address *a, bytes packed) except *:
+    value = int.from_bytes(packed, "big") << (128 - 8 * len(packed))
+    a.high, a.low = value >> 64, value & 0xffffffffffffffff
+    a.version = 4 if len(packed) == 4 else 6
+
+
+cdef void endpoint_of(udp_endpoint *e, tuple value) except *:
+    address, port, scope_id, source, ifindex = value
+    if len(address) not in (4, 16) or (source is not None and len(source) != len(address)):
+        raise ValueError("an address is 4 or 16 bytes, and its source of the same family")
+    e.family = AF_INET if len(address) == 4 else AF_INET6
+    e.port, e.scope_id = port, scope_id
+    memcpy(e.address, PyBytes_AsString(address), len(address))
+    if source is not None:
+        memcpy(e.source, PyBytes_AsString(source), len(source))
+        e.source_ifindex, e.has_source = ifindex, 1
+
+
+cdef tuple endpoint_tuple(udp_endpoint *e):
+    size = 4 if e.family == AF_INET else 16
+    source = (<char *>e.source)[:size] if e.has_source else None
+    return (<char *>e.address)[:size], e.port, e.scope_id, source, e.source_ifindex
+
+
+# ---------------------------------------------------------------------------------- the lane
+
+cdef bint lane_allocate(LaneState *lane) noexcept:
+    lane.ring.memory = <uint8_t *>calloc(RING_SIZE, 1)
+    lane.items = <aead_item *>calloc(MAX_PACKETS, sizeof(aead_item))
+    lane.aead = lane.provider.create() if lane.provider != NULL else NULL
+    lane.scratch = <uint8_t *>calloc(FRAME_SIZE, 1)
+    if lane.outbound:
+        lane.frame = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE + VNET_HEADER_SIZE, 1)
+        lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
+        lane.packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
+        lane.messages = <udp_message *>calloc(UDP_SEND_SLOTS, sizeof(udp_message))
+        if lane.frame == NULL or lane.output == NULL or lane.packets == NULL or lane.messages == NULL:
+            return False
+    lane.sender = udp_sender_new()
+    if lane.inbound:
+        lane.receiver = udp_receiver_new()
+        lane.opened = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
+        lane.batch = <offload_batch *>calloc(1, sizeof(offload_batch))
+        if lane.receiver == NULL or lane.opened == NULL or lane.batch == NULL:
+            return False
+    return (lane.ring.memory != NULL and lane.items != NULL and lane.aead != NULL
+            and lane.scratch != NULL and lane.sender != NULL)
+
+
+cdef void lane_free(LaneState *lane) noexcept:
+    if lane.aead != NULL:
+        lane.provider.destroy(lane.aead)
+    udp_sender_free(lane.sender)
+    udp_receiver_free(lane.receiver)
+    free(lane.ring.memory)
+    free(lane.items)
+    free(lane.scratch)
+    free(lane.frame)
+    free(lane.output)
+    free(lane.packets)
+    free(lane.messages)
+    free(lane.opened)
+    free(lane.batch)
+
+
+cdef void lane_run(LaneState *lane) noexcept nogil:
+    """Batch after batch without waiting; asleep in poll when there is nothing left to drain."""
+    cdef bint busy
+    while True:
+        lane_enter(lane)
+        busy = lane.outbound and tun_batch(lane)
+        if lane.inbound:
+            busy = udp_batch(lane, lane.ipv4_fd) or busy
+            busy = udp_batch(lane, lane.ipv6_fd) or busy
+        lane_leave(lane)
+        if not lane_wait(lane, 0 if busy else -1):
+            return
+
+
+cdef void lane_enter(LaneState *lane) noexcept nogil:
+    """Announce the epoch before any pointer is followed: what is withdrawn later outlives this batch."""
+    store_release(&lane.epoch, load_acquire(&lane.table.epoch))
+    full_fence()
+    lane.now = boot_ns()
+
+
+cdef void lane_leave(LaneState *lane) noexcept nogil:
+    """Nothing is followed any more; what went up in this batch is told, once."""
+    store_release(&lane.epoch, IDLE)
+    ring_tell(&lane.ring)
+
+
+cdef bint lane_wait(LaneState *lane, int timeout) noexcept nogil:
+    """Sleep until there is something to do; False when the lane is to stop."""
+    cdef pollfd fds[4]
+    fds[0].fd, fds[0].events, fds[0].revents = lane.stop_fd, POLLIN, 0
+    fds[1].fd, fds[1].events = lane.tun_fd if lane.outbound else -1, POLLIN
+    fds[2].fd, fds[2].events = lane.ipv4_fd if lane.inbound else -1, POLLIN
+    fds[3].fd, fds[3].events = lane.ipv6_fd if lane.inbound else -1, POLLIN
+    poll(fds, 4, timeout)
+    return fds[0].revents == 0
+
+
+cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
+    store_relaxed(&lane.counters.drops[reason], lane.counters.drops[reason] + count)
+
+
+# ---------------------------------------------------------------------------------- outbound
+
+cdef bint tun_batch(LaneState *lane) noexcept nogil:
+    """Read frames, route and cut them, seal and send. True when there may be more to read."""
+    cdef uint32_t count = 0, used = 0
+    cdef int frames = 0
+    cdef ssize_t length = 1
+    while length > 0 and frames < BATCH_PACKETS and count < BATCH_PACKETS and used + FRAME_OUTPUT <= OUTPUT_SIZE:
+        length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
+        if length > 0:
+            tun_frame(lane, <size_t>length, &count, &used)
+        elif length < 0:
+            tun_refused(lane, errno)
+        frames += 1
+    if count:
+        seal_packets(lane, count)
+        send_packets(lane, count)
+    return length > 0
+
+
+cdef uint8_t *tun_target(LaneState *lane) noexcept nogil:
+    """Without a vnet header of the kernel's, ours of zeros stands before the packet."""
+    if lane.vnet_header:
+        return lane.frame
+    memset(lane.frame, 0, VNET_HEADER_SIZE)
+    return lane.frame + VNET_HEADER_SIZE
+
+
+cdef void tun_refused(LaneState *lane, int error) noexcept nogil:
+    if error == EAGAIN or error == EINTR:
+        return
+    if error == EBADFD:
+        ring_push(&lane.ring, UPCALL_DEVICE_GONE, error, NULL, 0, NULL)
+        lane.tun_fd = -1
+        lane.outbound = False
+    else:
+        drop(lane, TUN_REFUSED)
+
+
+cdef void tun_frame(LaneState *lane, size_t length, uint32_t *count, uint32_t *used) noexcept nogil:
+    """One frame becomes packets of the batch, an upcall, or a counted drop."""
+    cdef offload_frame f
+    cdef inner_address destination
+    cdef SlotState *slot
+    cdef KeypairState *keypair
+    cdef int number
+    cdef size_t total = length if lane.vnet_header else length + VNET_HEADER_SIZE
+    lane.counters.tun_reads += 1
+    if (offload_parse(&f, lane.frame, total, MAX_SEGMENTS) < 0
+            or inner_destination(f.packet, f.packet_length, &destination) < 0):
+        drop(lane, BAD_OUTBOUND)
+        return
+    lane.counters.tun_read_packets += f.segments
+    number = trie_lookup(<RouteTrie *>load_pointer(&lane.table.routes), &destination)
+    if number < 0:
+        no_peer(lane, &f)
+        return
+    slot = &lane.table.slots[number]
+    keypair = <KeypairState *>load_pointer(&slot.current)
+    if not can_seal(lane, slot, keypair, f.segments):
+        hand_up(lane, &f)
+        return
+    cut_packets(lane, &f, <uint32_t>number, keypair, count, used)
+
+
+cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair, uint32_t packets) noexcept nogil:
+    return (keypair != NULL
+            and lane.now < keypair.created_at + REJECT_AFTER_TIME
+            and load_relaxed(&keypair.send_counter) + packets <= REJECT_AFTER_MESSAGES
+            and slot.endpoint.family != 0)
+
+
+cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, KeypairState *keypair,
+                      uint32_t *count, uint32_t *used) noexcept nogil:
+    """Each segment is copied behind its header, padded, and takes its counter."""
+    cdef uint64_t counter = fetch_add(&keypair.send_counter, f.segments)
+    cdef uint64_t mtu = load_relaxed(&lane.table.mtu)
+    cdef uint32_t i, length, padded
+    cdef uint8_t *out
+    cdef OutboundPacket *p
+    cdef uint8_t ecn = inner_ecn(f.packet)
+    for i in range(f.segments):
+        p = &lane.packets[count[0]]
+        out = lane.output + used[0]
+        length = <uint32_t>cut_segment(f, i, out + HEADER_SIZE)
+        padded = padded_length(length, mtu)
+        memset(out + HEADER_SIZE + length, 0, padded - length)
+        write_header(out, keypair.remote_index, counter + i)
+        p.datagram, p.length, p.slot, p.keypair = out, padded + OVERHEAD, number, keypair
+        p.ecn, p.data = ecn, True
+        lane.items[count[0]].source = out + HEADER_SIZE
+        lane.items[count[0]].target = out + HEADER_SIZE
+        lane.items[count[0]].length = padded
+        lane.items[count[0]].counter = counter + i
+        count[0] += 1
+        used[0] += padded + OVERHEAD
+
+
+cdef size_t cut_segment(offload_frame *f, uint32_t i, uint8_t *out) noexcept nogil:
+    if f.segments > 1:
+        return offload_segment(f, i, out)
+    memcpy(out, f.packet, f.packet_length)
+    return f.packet_length
+
+
+cdef uint32_t padded_length(uint32_t length, uint64_t mtu) noexcept nogil:
+    """Up to 16 bytes of zeros hide the exact size, but never grow a packet past the MTU (paper 5.4.6)."""
+    cdef uint32_t unit = length, rounded
+    if mtu and length > mtu:
+        unit = <uint32_t>(length % mtu)
+    rounded = (unit + 15) & ~<uint32_t>15
+    if mtu and rounded > mtu:
+        return length
+    return length + rounded - unit
+
+
+cdef void no_peer(LaneState *lane, offload_frame *f) noexcept nogil:
+    """Nobody has this address: counted, and now and then told, so that the sender hears of it by ICMP."""
+    drop(lane, NO_PEER, f.segments)
+    if lane.now >= lane.icmp_allowed_at:
+        lane.icmp_allowed_at = lane.now + ICMP_INTERVAL
+        ring_push(&lane.ring, UPCALL_NO_PEER, 0, lane.scratch, cut_segment(f, 0, lane.scratch), NULL)
+
+
+cdef void hand_up(LaneState *lane, offload_frame *f) noexcept nogil:
+    """No session yet: every packet of the frame goes to Python, which stages it."""
+    cdef uint32_t i
+    for i in range(f.segments):
+        if not ring_push(&lane.ring, UPCALL_OUTBOUND, 0, lane.scratch, cut_segment(f, i, lane.scratch), NULL):
+            drop(lane, QUEUE_FULL, f.segments - i)
+            return
+
+
+cdef void seal_packets(LaneState *lane, uint32_t count) noexcept nogil:
+    """Runs of one key are sealed together."""
+    cdef uint32_t start = 0, end
+    while start < count:
+        end = start + 1
+        while end < count and lane.packets[end].keypair == lane.packets[start].keypair:
+            end += 1
+        lane.provider.seal(lane.aead, lane.packets[start].keypair.send_key, &lane.items[start], end - start)
+        lane.counters.sealed_batches += 1
+        start = end
+
+
+cdef void send_packets(LaneState *lane, uint32_t count) noexcept nogil:
+    """Runs that may share a super-packet become messages; messages share a system call."""
+    cdef uint32_t start = 0, run
+    cdef int queued = 0
+    while start < count:
+        run = fill_message(lane, &lane.messages[queued], start, count)
+        start += run
+        queued += 1
+        if queued == UDP_SEND_SLOTS or start == count:
+            flush_messages(lane, queued)
+            queued = 0
+    note_packets(lane, count)
+
+
+cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start, uint32_t count) noexcept nogil:
+    """The packets from `start` on that one message can carry: same peer, same size, same mark."""
+    cdef OutboundPacket *first = &lane.packets[start]
+    cdef OutboundPacket *p
+    cdef uint32_t run = 1
+    cdef size_t limit
+    endpoint_read(&lane.table.slots[first.slot], &m.to)
+    limit = UDP_MAX_SUPER_IPV4 if m.to.family == AF_INET else UDP_MAX_SUPER_IPV6
+    m.data, m.length, m.segment_size = first.datagram, first.length, first.length
+    m.traffic_class, m.error = first.ecn, 0
+    while start + run < count and run < lane.max_segments:
+        p = &lane.packets[start + run]
+        if (p.slot != first.slot or p.ecn != first.ecn or p.length > first.length
+                or m.length + p.length > limit):
+            break
+        m.length += p.length
+        run += 1
+        if p.length < first.length:
+            break
+    return run
+
+
+cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
+    cdef int i
+    cdef udp_message *m
+    lane.counters.udp_sends += udp_send(lane.sender, lane.ipv4_fd, lane.ipv6_fd, lane.messages, queued)
+    lane.counters.udp_messages += queued
+    for i in range(queued):
+        m = &lane.messages[i]
+        if m.error:
+            drop(lane, SEND_FAILED, (m.length + m.segment_size - 1) // m.segment_size)
+        else:
+            lane.counters.udp_sent += (m.length + m.segment_size - 1) // m.segment_size
+
+
+cdef void note_packets(LaneState *lane, uint32_t count) noexcept nogil:
+    """Once for each run of one peer: times, bytes, and whether its key grows old."""
+    cdef uint32_t start = 0, end
+    cdef uint64_t size
+    while start < count:
+        end, size = start, 0
+        while end < count and lane.packets[end].slot == lane.packets[start].slot:
+            size += lane.packets[end].length
+            end += 1
+        note_sent(&lane.table.slots[lane.packets[start].slot], lane.now, size, True)
+        tell_rekey(lane, lane.packets[start].keypair, REKEY_AFTER_TIME)
+        start = end
+
+
+cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noexcept nogil:
+    """Told at most once a second for a keypair, until the core has replaced it."""
+    if not (load_relaxed(&keypair.send_counter) > REKEY_AFTER_MESSAGES
+            or (keypair.is_initiator and lane.now > keypair.created_at + after)):
+        return
+    if lane.now >= load_relaxed(&keypair.rekey_told_at) + SECOND:
+        store_relaxed(&keypair.rekey_told_at, lane.now)
+        ring_push(&lane.ring, UPCALL_REKEY_DUE, keypair.local_index, NULL, 0, NULL)
+
+
+# ---------------------------------------------------------------------------------- inbound
+
+cdef bint udp_batch(LaneState *lane, int fd) noexcept nogil:
+    """Receive super-packets, open them, deliver. True when there may be more to receive."""
+    cdef int received, i
+    cdef uint32_t count = 0
+    if fd < 0:
+        return False
+    received = udp_receive(lane.receiver, fd)
+    for i in range(received):
+        demux(lane, udp_received(lane.receiver, i), &count)
+        if count >= BATCH_PACKETS:
+            open_messages(lane, count)
+            count = 0
+    if count:
+        open_messages(lane, count)
+    return received == UDP_RECEIVE_SLOTS
+
+
+cdef void demux(LaneState *lane, udp_datagram *d, uint32_t *count) noexcept nogil:
+    """Each datagram of a super-packet: transport for this lane, handshakes for Python."""
+    cdef size_t at = 0, length
+    if d.length == 0:
+        drop(lane, MALFORMED)
+    lane.counters.udp_receives += 1
+    while at < d.length:
+        length = min(d.segment_size, d.length - at)
+        lane.counters.udp_received += 1
+        if count[0] == MAX_PACKETS:
+            open_messages(lane, count[0])
+            count[0] = 0
+        demux_one(lane, d, d.data + at, length, count)
+        at += length
+
+
+cdef void demux_one(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length, uint32_t *count) noexcept nogil:
+    cdef uint32_t kind
+    if length < 4:
+        drop(lane, MALFORMED)
+        return
+    kind = read_le32(p)
+    if kind == TRANSPORT:
+        transport(lane, d, p, length, count)
+    elif 1 <= kind <= 3 and length <= 148:
+        if ring_push(&lane.ring, UPCALL_HANDSHAKE, 0, p, length, &d.origin):
+            store_relaxed(&lane.ring.handshakes_in, lane.ring.handshakes_in + 1)
+        else:
+            drop(lane, QUEUE_FULL)
+    else:
+        drop(lane, MALFORMED if 1 <= kind <= 3 else UNKNOWN_TYPE)
+
+
+cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length, uint32_t *count) noexcept nogil:
+    """Receiver index to keypair; a young enough one puts the message into the batch."""
+    cdef int number
+    cdef KeypairState *keypair
+    cdef InboundMessage *m
+    if length < OVERHEAD:
+        drop(lane, MALFORMED)
+        return
+    number = index_lookup(lane.table, read_le32(p + 4))
+    keypair = slot_keypair(lane.table, number, read_le32(p + 4))
+    if keypair == NULL:
+        drop(lane, UNKNOWN_INDEX)
+        return
+    if lane.now >= keypair.created_at + REJECT_AFTER_TIME:
+        drop(lane, KEY_EXPIRED)
+        return
+    m = &lane.opened[count[0]]
+    m.plaintext, m.keypair, m.datagram, m.slot = p + HEADER_SIZE, keypair, d, <uint32_t>number
+    m.length = <uint32_t>(length - OVERHEAD)
+    lane.items[count[0]].source = lane.items[count[0]].target = p + HEADER_SIZE
+    lane.items[count[0]].length = length - HEADER_SIZE
+    lane.items[count[0]].counter = read_le64(p + 8)
+    count[0] += 1
+
+
+cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
+    """Open runs of one key together, then judge and deliver every message in order of arrival."""
+    cdef uint32_t start = 0, end, i
+    while start < count:
+        end = start + 1
+        while end < count and lane.opened[end].keypair == lane.opened[start].keypair:
+            end += 1
+        lane.provider.open(lane.aead, lane.opened[start].keypair.receive_key, &lane.items[start], end - start)
+        lane.counters.opened_batches += 1
+        start = end
+    offload_begin(lane.batch, lane.features)
+    for i in range(count):
+        if not lane.items[i].ok:
+            drop(lane, BAD_TAG)
+        elif not replay_accept(lane.opened[i].keypair, lane.items[i].counter):
+            drop(lane, REPLAYED)
+        else:
+            accept_message(lane, &lane.opened[i])
+    deliver(lane)
+
+
+cdef void accept_message(LaneState *lane, InboundMessage *m) noexcept nogil:
+    """An authenticated, fresh message: it confirms a key, moves the endpoint, counts; then the inside."""
+    cdef SlotState *slot = &lane.table.slots[m.slot]
+    if m.keypair == load_pointer(&slot.next) and not m.keypair.confirmed_told:
+        m.keypair.confirmed_told = ring_push(
+            &lane.ring, UPCALL_CONFIRMED, m.keypair.local_index, NULL, 0, NULL)
+    roam(slot, &m.datagram.origin)
+    note_received(slot, lane.now, m.length + OVERHEAD, m.length > 0)
+    if m.keypair == load_pointer(&slot.current) and m.keypair.is_initiator:
+        tell_rekey(lane, m.keypair, REKEY_AFTER_TIME_RECEIVING)
+    if m.length:
+        accept_packet(lane, m)
+
+
+cdef void accept_packet(LaneState *lane, InboundMessage *m) noexcept nogil:
+    """The packet inside must be whole and come from an address that routes to this very peer."""
+    cdef inner_address source
+    cdef int length = inner_source(m.plaintext, m.length, &source)
+    if length < 0:
+        drop(lane, BAD_INNER)
+        return
+    if trie_lookup(<RouteTrie *>load_pointer(&lane.table.routes), &source) != <int>m.slot:
+        drop(lane, WRONG_SOURCE)
+        return
+    if m.datagram.ecn == 3:
+        inner_mark_congestion(m.plaintext)
+    if offload_add(lane.batch, m.plaintext, <size_t>length) == OFFLOAD_FULL:
+        deliver(lane)
+        offload_begin(lane.batch, lane.features)
+        offload_add(lane.batch, m.plaintext, <size_t>length)
+
+
+cdef void deliver(LaneState *lane) noexcept nogil:
+    """One write to the TUN for each group of the batch."""
+    cdef offload_write w
+    while offload_next(lane.batch, &w):
+        if tun_write(lane, &w):
+            continue
+        if errno == EINVAL and w.packets > 1:
+            lane.features = 0
+            deliver_singly(lane, w.packets)
+        else:
+            drop(lane, INTERFACE_DOWN if errno == EIO else TUN_REFUSED, w.packets)
+
+
+cdef void deliver_singly(LaneState *lane, uint32_t packets) noexcept nogil:
+    """Some kernels refuse a joined packet: its parts go one by one, and nothing is joined any more."""
+    cdef offload_write w
+    cdef uint32_t i
+    for i in range(packets):
+        offload_single(lane.batch, i, &w)
+        if not tun_write(lane, &w):
+            drop(lane, TUN_REFUSED)
+
+
+cdef bint tun_write(LaneState *lane, offload_write *w) noexcept nogil:
+    cdef ssize_t written
+    cdef uint32_t skip = 0 if lane.vnet_header else 1
+    written = writev(lane.tun_fd, w.iov + skip, <int>(w.iov_count - skip))
+    lane.counters.tun_writes += 1
+    if written < 0:
+        return False
+    lane.counters.tun_written_packets += w.packets
+    return True
+
+
+# ---------------------------------------------------------------------------------- messages
+
+cdef void write_header(uint8_t *p, uint32_t receiver_index, uint64_t counter) noexcept nogil:
+    """Type 4, the receiver's index, the counter: little-endian (paper 5.4.6)."""
+    cdef int i
+    p[0], p[1], p[2], p[3] = TRANSPORT, 0, 0, 0
+    for i in range(4):
+        p[4 + i] = <uint8_t>(receiver_index >> (8 * i))
+    for i in range(8):
+        p[8 + i] = <uint8_t>(counter >> (8 * i))
+
+
+cdef uint32_t read_le32(const uint8_t *p) noexcept nogil:
+    return p[0] | <uint32_t>p[1] << 8 | <uint32_t>p[2] << 16 | <uint32_t>p[3] << 24
+
+
+cdef uint64_t read_le64(const uint8_t *p) noexcept nogil:
+    return read_le32(p) | <uint64_t>read_le32(p + 4) << 32
+
+
+# ---------------------------------------------------------------------------------- slots
+
+cdef void note_sent(SlotState *slot, uint64_t now, uint64_t size, bint data) noexcept nogil:
+    store_relaxed(&slot.last_sent_at, now)
+    store_relaxed(&slot.first_data_received_at, 0)
+    if data and load_relaxed(&slot.first_data_sent_at) == 0:
+        store_relaxed(&slot.first_data_sent_at, now)
+    fetch_add(&slot.tx_bytes, size)
+
+
+cdef void note_received(SlotState *slot, uint64_t now, uint64_t size, bint data) noexcept nogil:
+    store_relaxed(&slot.last_received_at, now)
+    store_relaxed(&slot.first_data_sent_at, 0)
+    if data:
+        store_relaxed(&slot.last_data_received_at, now)
+        if load_relaxed(&slot.first_data_received_at) == 0:
+            store_relaxed(&slot.first_data_received_at, now)
+    fetch_add(&slot.rx_bytes, size)
+
+
+cdef void endpoint_read(SlotState *slot, udp_endpoint *e) noexcept nogil:
+    cdef uint32_t begun
+    while True:
+        begun = sequence_read_begin(&slot.endpoint_sequence)
+        memcpy(e, &slot.endpoint, sizeof(udp_endpoint))
+        if not sequence_read_retry(&slot.endpoint_sequence, begun):
+            return
+
+
+cdef void endpoint_write(SlotState *slot, const udp_endpoint *e) noexcept nogil:
+    sequence_write_begin(&slot.endpoint_sequence)
+    memcpy(&slot.endpoint, e, sizeof(udp_endpoint))
+    sequence_write_end(&slot.endpoint_sequence)
+
+
+cdef void roam(SlotState *slot, const udp_endpoint *origin) noexcept nogil:
+    """The endpoint follows the peer. Compared first: it nearly always stays."""
+    cdef udp_endpoint e
+    endpoint_read(slot, &e)
+    if memcmp(&e, origin, sizeof(udp_endpoint)) != 0:
+        endpoint_write(slot, origin)
+
+
+cdef KeypairState *slot_keypair(TableState *table, int number, uint32_t local_index) noexcept nogil:
+    """Which of the slot's three sessions answers to this index."""
+    cdef SlotState *slot
+    cdef KeypairState *keypair
+    if number < 0:
+        return NULL
+    slot = &table.slots[number]
+    keypair = <KeypairState *>load_pointer(&slot.current)
+    if keypair != NULL and keypair.local_index == local_index:
+        return keypair
+    keypair = <KeypairState *>load_pointer(&slot.next)
+    if keypair != NULL and keypair.local_index == local_index:
+        return keypair
+    keypair = <KeypairState *>load_pointer(&slot.previous)
+    if keypair != NULL and keypair.local_index == local_index:
+        return keypair
+    return NULL
+
+
+# ---------------------------------------------------------------------------------- replay window
+
+cdef bint replay_accept(KeypairState *k, uint64_t counter) noexcept nogil:
+    """Whether an authenticated counter is new; it is taken then. RFC 6479, a ring of 128 words."""
+    cdef bint fresh
+    spin_lock(&k.replay_lock)
+    fresh = replay_check(k, counter)
+    spin_unlock(&k.replay_lock)
+    return fresh
+
+
+cdef bint replay_check(KeypairState *k, uint64_t counter) noexcept nogil:
+    cdef uint64_t word = counter >> 6, bit = <uint64_t>1 << (counter & 63)
+    cdef uint64_t newest, i, steps
+    if counter >= REJECT_AFTER_MESSAGES:
+        return False
+    if counter >= k.replay_end:
+        newest = (k.replay_end - 1) >> 6 if k.replay_end else 0
+        steps = min(word - newest, <uint64_t>128)
+        for i in range(1, steps + 1):
+            k.replay_bitmap[(newest + i) & 127] = 0
+        k.replay_end = counter + 1
+    elif k.replay_end - 1 - counter > REPLAY_WINDOW:
+        return False
+    if k.replay_bitmap[word & 127] & bit:
+        return False
+    k.replay_bitmap[word & 127] |= bit
+    return True
+
+
+# ---------------------------------------------------------------------------------- index
+
+cdef uint64_t *index_line(TableState *table, uint32_t local_index) noexcept nogil:
+    """One cache line of eight words: the number's low bits choose it, so there are no chains."""
+    return &table.index[(local_index & (INDEX_LINES - 1)) * INDEX_LINE]
+
+
+cdef int index_lookup(TableState *table, uint32_t local_index) noexcept nogil:
+    cdef uint64_t *line = index_line(table, local_index)
+    cdef uint64_t word
+    cdef int i
+    for i in range(INDEX_LINE):
+        word = load_acquire(&line[i])
+        if word and word >> 32 == local_index:
+            return <int>(<uint32_t>word) - 1
+    return -1
+
+
+cdef bint index_insert(TableState *table, uint32_t local_index, uint32_t slot) noexcept nogil:
+    cdef uint64_t *line = index_line(table, local_index)
+    cdef int i
+    for i in range(INDEX_LINE):
+        if line[i] == 0:
+            store_release(&line[i], <uint64_t>local_index << 32 | <uint64_t>(slot + 1))
+            return True
+    return False
+
+
+cdef void index_remove(TableState *table, uint32_t local_index) noexcept nogil:
+    cdef uint64_t *line = index_line(table, local_index)
+    cdef int i
+    for i in range(INDEX_LINE):
+        if line[i] and line[i] >> 32 == local_index:
+            store_release(&line[i], 0)
+
+
+# ---------------------------------------------------------------------------------- routes
+
+cdef bint prefix_matches(const RouteNode *node, const inner_address *a) noexcept nogil:
+    """Whether the node's bits are the address's first bits."""
+    if node.length == 0:
+        return True
+    if node.length <= 64:
+        return (node.high ^ a.high) >> (64 - node.length) == 0
+    return node.high == a.high and (node.length == 128 and node.low == a.low or (
+        node.length < 128 and (node.low ^ a.low) >> (128 - node.length) == 0))
+
+
+cdef uint32_t address_bit(const inner_address *a, uint32_t i) noexcept nogil:
+    return <uint32_t>((a.high >> (63 - i) if i < 64 else a.low >> (127 - i)) & 1)
+
+
+cdef int trie_lookup(const RouteTrie *trie, const inner_address *a) noexcept nogil:
+    """The slot of the longest prefix that holds the address, -1 for none."""
+    cdef int32_t at = trie.root4 if a.version == 4 else trie.root6
+    cdef int found = -1
+    cdef const RouteNode *node
+    while at >= 0:
+        node = &trie.nodes[at]
+        if not prefix_matches(node, a):
+            break
+        if node.slot >= 0:
+            found = node.slot
+        if node.length == (32 if a.version == 4 else 128):
+            break
+        at = node.child[address_bit(a, node.length)]
+    return found
+
+
+cdef int32_t trie_node(RouteTrie *trie, const inner_address *a, uint32_t length, int32_t slot) noexcept nogil:
+    cdef RouteNode *node = &trie.nodes[trie.count]
+    node.high = a.high if length >= 64 else (a.high >> (64 - length) << (64 - length) if length else 0)
+    node.low = 0 if length <= 64 else (
+        a.low if length == 128 else a.low >> (128 - length) << (128 - length))
+    node.child[0] = node.child[1] = -1
+    node.slot, node.length = slot, length
+    trie.count += 1
+    return trie.count - 1
+
+
+cdef uint32_t common_length(const RouteNode *node, const inner_address *a, uint32_t limit) noexcept nogil:
+    """How many leading bits the node and the address share, at most `limit`."""
+    cdef uint32_t i = 0
+    cdef inner_address n
+    n.high, n.low = node.high, node.low
+    limit = min(limit, node.length)
+    while i < limit and address_bit(&n, i) == address_bit(a, i):
+        i += 1
+    return i
+
+
+cdef void trie_insert(RouteTrie *trie, const inner_address *a, uint32_t length, int32_t slot) noexcept nogil:
+    """Path-compressed binary trie: at most two new nodes for a prefix."""
+    cdef int32_t *link = &trie.root4 if a.version == 4 else &trie.root6
+    cdef RouteNode *node
+    cdef inner_address below
+    cdef uint32_t common
+    cdef int32_t fork
+    while link[0] >= 0:
+        node = &trie.nodes[link[0]]
+        common = common_length(node, a, length)
+        if common < node.length:
+            below.high, below.low = node.high, node.low
+            fork = trie_node(trie, a, common, -1)
+            trie.nodes[fork].child[address_bit(&below, common)] = link[0]
+            link[0] = fork
+            node = &trie.nodes[fork]
+        if node.length == length:
+            node.slot = slot
+            return
+        link = &node.child[address_bit(a, node.length)]
+    link[0] = trie_node(trie, a, length, slot)
+
+
+# ---------------------------------------------------------------------------------- upcalls
+
+cdef bint ring_push(Ring *ring, int kind, uint32_t value, const uint8_t *payload, size_t length,
+                    const udp_endpoint *origin) noexcept nogil:
+    """Queue one upcall; False when the ring is full."""
+    cdef uint32_t size = <uint32_t>((sizeof(UpcallHeader) + length + 7) & ~<size_t>7)
+    cdef uint64_t head = ring.head
+    cdef uint64_t rest = RING_SIZE - head % RING_SIZE
+    cdef uint64_t skip = rest if rest < size else 0
+    cdef UpcallHeader *entry
+    if head + skip + size - load_acquire(&ring.tail) > RING_SIZE:
+        return False
+    if skip:
+        (<uint32_t *>(ring.memory + head % RING_SIZE))[0] = 0
+        head += skip
+    entry = <UpcallHeader *>(ring.memory + head % RING_SIZE)
+    entry.size, entry.kind, entry.value, entry.length = size, kind, value, <uint32_t>length
+    if origin != NULL:
+        memcpy(&entry.origin, origin, sizeof(udp_endpoint))
+    memcpy(<uint8_t *>entry + sizeof(UpcallHeader), payload, length)
+    store_release(&ring.head, head + size)
+    ring.untold = True
+    return True
+
+
+cdef void ring_tell(Ring *ring) noexcept nogil:
+    cdef uint64_t one = 1
+    if ring.untold:
+        ring.untold = write(ring.eventfd, &one, sizeof(one)) < 0
+
+
+cdef bint ring_peek(Ring *ring, UpcallHeader **entry) noexcept:
+    """The oldest upcall, still in the ring; False when there is none. A size of 0 marks the rest unused."""
+    cdef uint64_t head = load_acquire(&ring.head)
+    if ring.tail == head:
+        return False
+    entry[0] = <UpcallHeader *>(ring.memory + ring.tail % RING_SIZE)
+    if entry[0].size == 0:
+        store_release(&ring.tail, ring.tail + RING_SIZE - ring.tail % RING_SIZE)
+        entry[0] = <UpcallHeader *>(ring.memory + ring.tail % RING_SIZE)
+    return True

@@ -1,0 +1,48 @@
+"""The one door to the data path: native where it was built, or "every packet is a miss".
+
+Chooses and reports; holds nothing. In the pure build (`KUBESPAN_PURE=1`, or no compiled module) the
+data path is `wireguard.purepath` and there are no lanes: whoever owns the descriptors reads them in
+Python.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Final
+
+from kubespan.wireguard.datapath import DataPath
+from kubespan.wireguard.purepath import PurePath
+
+NATIVE: Final = (
+    os.environ.get("KUBESPAN_PURE", "") in ("", "0")
+    and importlib.util.find_spec("kubespan._fastpath") is not None
+)
+"""Whether packets are moved by native lanes."""
+
+
+def implementation() -> str:
+    """Name the data path in use: "native" or "pure"."""
+    return "native" if NATIVE else "pure"
+
+
+def provider() -> str:
+    """Name what seals and opens packets: "libcrypto", "libsodium", or "pynacl" in the pure build.
+
+    Raises ConfigError when `KUBESPAN_AEAD` asks for what this machine does not have.
+    """
+    if not NATIVE:
+        return "pynacl"
+    from kubespan import nativepath  # noqa: PLC0415  the pure build has no such module
+
+    return nativepath.choose_provider(os.environ.get("KUBESPAN_AEAD", ""))
+
+
+def create_path() -> DataPath:
+    """Return a fresh data path of the implementation in use. Raises ConfigError as `provider`."""
+    if not NATIVE:
+        return PurePath()
+    provider()
+    from kubespan import nativepath  # noqa: PLC0415  the pure build has no such module
+
+    return nativepath.NativePath()

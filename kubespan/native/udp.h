@@ -1,0 +1,72 @@
+/*
+ * Datagrams in batches: recvmmsg with UDP_GRO, sendmmsg with UDP_SEGMENT, and the control messages on both sides
+ * (local address, ECN). One structure per direction, filled once and reused for ever: no allocation per call.
+ *
+ * Never looks into a datagram, never knows a peer. Sources: udp(7), ip(7), ipv6(7), recvmmsg(2), sendmmsg(2);
+ * RFC 3542 for packet information.
+ */
+#ifndef KUBESPAN_UDP_H
+#define KUBESPAN_UDP_H
+
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define UDP_RECEIVE_SLOTS 64
+#define UDP_RECEIVE_SIZE 65536
+#define UDP_SEND_SLOTS 64
+#define UDP_MAX_SEGMENTS 64      /* what every kernel with UDP_SEGMENT takes; newer ones take 128 */
+#define UDP_MAX_SUPER_IPV4 65493 /* above it the super-packet no longer fits a 64 KiB frame with its headers */
+#define UDP_MAX_SUPER_IPV6 65473
+
+/* Where a peer is, and from which of our addresses it last heard us. 48 bytes, compared as memory: padding is zero. */
+struct udp_endpoint {
+    uint16_t family; /* AF_INET, AF_INET6, or 0: unknown */
+    uint16_t port;   /* host order */
+    uint32_t scope_id;
+    uint8_t address[16]; /* IPv4 in the first 4 bytes, the rest zero */
+    uint8_t source[16];  /* likewise; meaningful when has_source */
+    uint32_t source_ifindex;
+    uint32_t has_source;
+};
+
+/* One receive: a datagram, or several of `segment_size` bytes (the last may be shorter) glued by UDP_GRO. */
+struct udp_datagram {
+    uint8_t *data;
+    size_t length;
+    size_t segment_size; /* = length for a single datagram */
+    uint8_t ecn;
+    struct udp_endpoint from; /* source = the local address it was sent to */
+};
+
+struct udp_receiver;
+struct udp_receiver *udp_receiver_new(void);
+void udp_receiver_free(struct udp_receiver *r);
+/* Reads at most UDP_RECEIVE_SLOTS messages without blocking. Answers how many, 0 when none wait, or -errno.
+ * What it read stays valid until the next call. Truncated messages have length 0. */
+int udp_receive(struct udp_receiver *r, int fd);
+struct udp_datagram *udp_received(struct udp_receiver *r, int i);
+
+/* One send: `length` bytes as datagrams of segment_size bytes (the last may be shorter). */
+struct udp_message {
+    const uint8_t *data;
+    size_t length;
+    size_t segment_size;
+    uint8_t traffic_class;
+    struct udp_endpoint to;
+    int error; /* set by udp_send: 0, or the errno that refused it */
+};
+
+struct udp_sender;
+struct udp_sender *udp_sender_new(void);
+void udp_sender_free(struct udp_sender *s);
+/* Sends at most UDP_SEND_SLOTS messages in order; -1 for a family without a socket. Answers how many system calls
+ * it took. What the kernel refuses is tried again more plainly before it counts as an error: without the source
+ * address (EINVAL, message->to.has_source is cleared then), without segmentation (EIO, EINVAL, EMSGSIZE). */
+int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count);
+/* No segmentation offload from here on: the network card cannot checksum (EIO), or the operator said so. */
+void udp_sender_plain(struct udp_sender *s);
+
+#endif

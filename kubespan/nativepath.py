@@ -1,0 +1,285 @@
+"""The native data path in the core's terms: slots, keypairs and routes that lanes follow, and the lanes.
+
+Translates between our values and the native module's plain numbers and bytes, never per packet. It is
+imported only where the native module is in use; `fastpath` decides that.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import ip_address
+from typing import TypeAlias, cast
+
+from nacl._sodium import ffi, lib
+
+from kubespan import _fastpath
+from kubespan.model.address import Arrival, Endpoint, Prefix, Source
+from kubespan.model.constants import DEFAULT_MTU
+from kubespan.model.drop import DropReason
+from kubespan.model.errors import ConfigError
+from kubespan.wireguard.datapath import PeerSlot
+
+RawEndpoint: TypeAlias = tuple[bytes, int, int, bytes | None, int]
+"""Packed address, port, scope id, packed source or None, number of the source's interface."""
+
+
+def choose_provider(wanted: str) -> str:
+    """Name the AEAD provider, chosen at the first call: libcrypto where it is, else libsodium.
+
+    `wanted` insists on one, empty on none. Raises ConfigError when it cannot be had.
+    """
+    if wanted not in ("", "libcrypto", "libsodium"):
+        raise ConfigError(f"KUBESPAN_AEAD={wanted!r}: write libcrypto or libsodium, or unset it")
+    if not _fastpath.provider() and not (wanted != "libsodium" and _fastpath.use_libcrypto()):
+        if wanted == "libcrypto":
+            raise ConfigError("KUBESPAN_AEAD=libcrypto: this machine has none; unset it")
+        _fastpath.use_libsodium(_libsodium("encrypt"), _libsodium("decrypt"))
+    return _fastpath.provider()
+
+
+def _libsodium(verb: str) -> int:
+    """Return the address of the function in the library that PyNaCl brings."""
+    name = f"crypto_aead_chacha20poly1305_ietf_{verb}"
+    return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+
+
+class NativeSlot(_fastpath.Slot):
+    """A PeerSlot whose memory the lanes read and write."""
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the peer is; assigning also forgets the source."""
+        raw = self.raw_endpoint
+        return None if raw is None else _arrival(raw).endpoint
+
+    @endpoint.setter
+    def endpoint(self, endpoint: Endpoint | None) -> None:
+        self.raw_endpoint = None if endpoint is None else _raw(Arrival(endpoint, None))
+
+    @property
+    def source(self) -> Source | None:
+        """The local address that we answer from; None lets the system choose."""
+        raw = self.raw_endpoint
+        return None if raw is None else _arrival(raw).source
+
+    @source.setter
+    def source(self, source: Source | None) -> None:
+        endpoint = self.endpoint
+        if endpoint is not None:
+            self.raw_endpoint = _raw(Arrival(endpoint, source))
+
+    def roam(self, arrival: Arrival) -> None:
+        """Make the endpoint and source those of an authenticated arrival."""
+        self.raw_endpoint = _raw(arrival)
+
+
+class NativePath:
+    """A DataPath: see there for what each member promises."""
+
+    def __init__(self) -> None:
+        self.table = _fastpath.Table()
+        self.table.mtu = DEFAULT_MTU
+
+    @property
+    def mtu(self) -> int:
+        """The MTU of the TUN device, 0 when it is not known."""
+        return self.table.mtu
+
+    @mtu.setter
+    def mtu(self, mtu: int) -> None:
+        self.table.mtu = mtu
+
+    def create_slot(self) -> PeerSlot:
+        """Return a slot without endpoint, sessions or times."""
+        return cast("PeerSlot", NativeSlot(self.table))
+
+    def create_keypair(
+        self,
+        *,
+        send_key: bytes,
+        receive_key: bytes,
+        local_index: int,
+        remote_index: int,
+        is_initiator: bool,
+        created_at: float,
+    ) -> _fastpath.Keypair:
+        """Return a keypair of two 32-byte keys, which no lane can see until it is installed."""
+        return _fastpath.Keypair(
+            self.table,
+            send_key,
+            receive_key,
+            local_index,
+            remote_index,
+            is_initiator,
+            created_at,
+        )
+
+    def is_index_free(self, local_index: int) -> bool:
+        """Tell whether no keypair answers to this local index and the index has room for it."""
+        return self.table.is_index_free(local_index)
+
+    def publish_routes(self, routes: Iterable[tuple[Prefix, PeerSlot]]) -> None:
+        """Replace all allowed IPs at once."""
+        self.table.publish_routes(
+            [
+                (prefix.packed(), prefix.length, cast("NativeSlot", slot).number)
+                for prefix, slot in routes
+            ]
+        )
+
+
+class UpcallKind(IntEnum):
+    """What a lane hands up. The numbers are the native module's."""
+
+    OUTBOUND = 0
+    """A packet from the TUN whose peer has no session: `payload`."""
+    NO_PEER = 1
+    """A packet from the TUN that no peer is allowed: `payload`."""
+    HANDSHAKE = 2
+    """A datagram that is not a transport message: `payload`, `arrival`, `queued`."""
+    CONFIRMED = 3
+    """The first message under `next`: `value` is the local index."""
+    REKEY_DUE = 4
+    """The key is old or nearly used up: `value` is the local index."""
+    DEVICE_GONE = 5
+    """The TUN device does not exist any more: `value` is the errno."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upcall:
+    """One thing that only the core can decide about."""
+
+    kind: UpcallKind
+    value: int
+    payload: bytes
+    arrival: Arrival | None
+    queued: int
+    """Handshake messages still waiting behind this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """What the lanes of one interface work on. A descriptor of -1 is none."""
+
+    tun_fd: int
+    ipv4_fd: int = -1
+    ipv6_fd: int = -1
+    vnet_header: bool = False
+    """Whether the TUN was opened with IFF_VNET_HDR."""
+    tcp_offload: bool = False
+    """Whether the TUN accepted TSO for both families."""
+    udp_offload: bool = False
+    """Whether the TUN accepted USO for both families."""
+    segment: bool = True
+    """Whether UDP_SEGMENT may be used."""
+    single: bool = False
+    """One thread for both directions, instead of one for each."""
+
+
+class Lanes:
+    """The native threads of one interface: made, started and stopped together, never restarted."""
+
+    def __init__(self, path: NativePath, options: LaneOptions) -> None:
+        self.upcall_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lanes = [
+            self._lane(path, options, *directions) for directions in _directions(options)
+        ]
+        self._threads: list[threading.Thread] = []
+
+    def _lane(
+        self, path: NativePath, options: LaneOptions, outbound: bool, inbound: bool
+    ) -> _fastpath.Lane:
+        return _fastpath.Lane(
+            path.table,
+            tun_fd=options.tun_fd,
+            ipv4_fd=options.ipv4_fd,
+            ipv6_fd=options.ipv6_fd,
+            stop_fd=self._stop_fd,
+            upcall_fd=self.upcall_fd,
+            outbound=outbound,
+            inbound=inbound,
+            vnet_header=options.vnet_header,
+            tcp_offload=options.tcp_offload,
+            udp_offload=options.udp_offload,
+            segment=options.segment,
+        )
+
+    def start(self) -> None:
+        """Packets move from here on."""
+        for lane in self._lanes:
+            thread = threading.Thread(target=lane.run, name="lane", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """No packet moves any more, and the threads are gone; what they handed up can be drained."""
+        os.eventfd_write(self._stop_fd, 1)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        for lane in self._lanes:
+            lane.leave()
+
+    def close(self) -> None:
+        """Give the lanes' own descriptors back; call it after `stop`."""
+        os.close(self._stop_fd)
+        os.close(self.upcall_fd)
+
+    def drain(self, limit: int) -> list[Upcall]:
+        """Return at most `limit` upcalls of each lane, and forget that the event was signalled.
+
+        As many as `limit` from any lane means that there may be more: call again.
+        """
+        try:
+            os.eventfd_read(self.upcall_fd)
+        except BlockingIOError:
+            pass
+        return [_upcall(raw) for lane in self._lanes for raw in lane.drain(limit)]
+
+    def drops(self) -> Counter[DropReason]:
+        """Return how much the lanes refused, by reason."""
+        total: Counter[DropReason] = Counter()
+        for lane in self._lanes:
+            for reason, count in zip(DropReason, lane.counters()[0], strict=False):
+                total[reason] += count
+        return total
+
+    def counters(self) -> Counter[str]:
+        """Return what the lanes did: calls, messages and packets, by name."""
+        total: Counter[str] = Counter()
+        for lane in self._lanes:
+            total.update(lane.counters()[1])
+        return total
+
+
+def _directions(options: LaneOptions) -> tuple[tuple[bool, bool], ...]:
+    """Return (outbound, inbound) of each thread. Nothing comes in where there is no socket."""
+    if options.ipv4_fd < 0 and options.ipv6_fd < 0:
+        return ((True, False),)
+    return ((True, True),) if options.single else ((True, False), (False, True))
+
+
+def _upcall(raw: tuple[int, int, bytes, RawEndpoint | None, int]) -> Upcall:
+    kind, value, payload, origin, queued = raw
+    arrival = None if origin is None else _arrival(origin)
+    return Upcall(UpcallKind(kind), value, payload, arrival, queued)
+
+
+def _arrival(raw: RawEndpoint) -> Arrival:
+    address, port, scope_id, source, ifindex = raw
+    endpoint = Endpoint(ip_address(address), port, scope_id)
+    return Arrival(endpoint, None if source is None else Source(ip_address(source), ifindex))
+
+
+def _raw(arrival: Arrival) -> RawEndpoint:
+    endpoint, source = arrival.endpoint, arrival.source
+    packed = endpoint.address.packed
+    if source is None or source.address.version != endpoint.address.version:
+        return packed, endpoint.port, endpoint.scope_id, None, 0
+    return packed, endpoint.port, endpoint.scope_id, source.address.packed, source.ifindex
