@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The memory map: every structure that lanes and Python share, with its writer, its reader and its unit.
+"""The memory map: every structure that lanes and Python share, with writer, reader and unit.
 
 Holds no code. Times are nanoseconds since boot (suspend counted), 0 = never; lengths are bytes.
 "Loop" is the one Python thread that writes; "in" and "out" are the lanes.
@@ -45,13 +45,16 @@ cdef extern from "native/aead.h" nogil:
         const char *name
         void *(*create)() noexcept nogil
         void (*destroy)(void *context) noexcept nogil
-        void (*seal)(void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
-        void (*open)(void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+        void (*seal)(
+            void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+        void (*open)(
+            void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
     const aead_provider *aead_libcrypto()
     const aead_provider *aead_libsodium(void *encrypt, void *decrypt)
 
 cdef extern from "native/udp.h" nogil:
-    enum: UDP_RECEIVE_SLOTS, UDP_SEND_SLOTS, UDP_MAX_SEGMENTS, UDP_MAX_SUPER_IPV4, UDP_MAX_SUPER_IPV6
+    enum: UDP_RECEIVE_SLOTS, UDP_SEND_SLOTS
+    enum: UDP_MAX_SEGMENTS, UDP_MAX_SUPER_IPV4, UDP_MAX_SUPER_IPV6
     cdef struct udp_endpoint:
         uint16_t family
         uint16_t port
@@ -163,7 +166,7 @@ cdef struct KeypairState:
     uint64_t replay_end          # under the lock: greatest counter accepted, plus one
     uint64_t replay_bitmap[128]  # under the lock: a ring of bits, counter modulo 8192
 
-# What core and lanes both know of one peer. Never moves; reused only after every lane has moved on.
+# What core and lanes both know of one peer. Never moves; reused after every lane has moved on.
 cdef struct SlotState:
     KeypairState *previous                # loop; in
     KeypairState *current                 # loop; in, out

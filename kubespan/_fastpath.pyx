@@ -114,7 +114,8 @@ cdef class Aead:
             raise ValueError("a 32-byte key, and a counter for each packet")
         for i in range(count):
             length = len(packets[i])
-            target = PyBytes_FromStringAndSize(NULL, length + 16 if sealing else max(length - 16, 0))
+            size = length + 16 if sealing else max(length - 16, 0)
+            target = PyBytes_FromStringAndSize(NULL, size)
             targets.append(target)
             items[i].source = <const uint8_t *>PyBytes_AsString(packets[i])
             items[i].target = <uint8_t *>PyBytes_AsString(target)
@@ -457,9 +458,9 @@ cdef class Lane:
     cdef LaneState state
     cdef Table table
 
-    def __cinit__(self, Table table, *, int tun_fd, int ipv4_fd, int ipv6_fd, int stop_fd, int upcall_fd,
-                  bint outbound, bint inbound, bint vnet_header, bint tcp_offload, bint udp_offload,
-                  bint segment):
+    def __cinit__(self, Table table, *, int tun_fd, int ipv4_fd, int ipv6_fd, int stop_fd,
+                  int upcall_fd, bint outbound, bint inbound, bint vnet_header, bint tcp_offload,
+                  bint udp_offload, bint segment):
         cdef LaneState *lane = &self.state
         self.table = table
         lane.table = &table.state
@@ -491,7 +492,7 @@ cdef class Lane:
             self.table.lanes.remove(self)
 
     def drain(self, int limit):
-        """At most `limit` upcalls: (kind, value, payload, endpoint tuple or None, handshakes waiting)."""
+        """At most `limit` upcalls: (kind, value, payload, origin or None, handshakes waiting)."""
         cdef Ring *ring = &self.state.ring
         cdef UpcallHeader *entry
         cdef list taken = []
@@ -565,7 +566,8 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
         lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
         lane.packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
         lane.messages = <udp_message *>calloc(UDP_SEND_SLOTS, sizeof(udp_message))
-        if lane.frame == NULL or lane.output == NULL or lane.packets == NULL or lane.messages == NULL:
+        if (lane.frame == NULL or lane.output == NULL or lane.packets == NULL
+                or lane.messages == NULL):
             return False
     lane.sender = udp_sender_new()
     if lane.inbound:
@@ -643,7 +645,8 @@ cdef bint tun_batch(LaneState *lane) noexcept nogil:
     cdef uint32_t count = 0, used = 0
     cdef int frames = 0
     cdef ssize_t length = 1
-    while length > 0 and frames < BATCH_PACKETS and count < BATCH_PACKETS and used + FRAME_OUTPUT <= OUTPUT_SIZE:
+    while (length > 0 and frames < BATCH_PACKETS and count < BATCH_PACKETS
+           and used + FRAME_OUTPUT <= OUTPUT_SIZE):
         length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
         if length > 0:
             tun_frame(lane, <size_t>length, &count, &used)
@@ -701,7 +704,8 @@ cdef void tun_frame(LaneState *lane, size_t length, uint32_t *count, uint32_t *u
     cut_packets(lane, &f, <uint32_t>number, keypair, count, used)
 
 
-cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair, uint32_t packets) noexcept nogil:
+cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair,
+                   uint32_t packets) noexcept nogil:
     return (keypair != NULL
             and lane.now < keypair.created_at + REJECT_AFTER_TIME
             and load_relaxed(&keypair.send_counter) + packets <= REJECT_AFTER_MESSAGES
@@ -742,7 +746,7 @@ cdef size_t cut_segment(offload_frame *f, uint32_t i, uint8_t *out) noexcept nog
 
 
 cdef uint32_t padded_length(uint32_t length, uint64_t mtu) noexcept nogil:
-    """Up to 16 bytes of zeros hide the exact size, but never grow a packet past the MTU (paper 5.4.6)."""
+    """Up to 15 zeros hide the exact size, but never grow a packet past the MTU (paper 5.4.6)."""
     cdef uint32_t unit = length, rounded
     if mtu and length > mtu:
         unit = <uint32_t>(length % mtu)
@@ -753,18 +757,22 @@ cdef uint32_t padded_length(uint32_t length, uint64_t mtu) noexcept nogil:
 
 
 cdef void no_peer(LaneState *lane, offload_frame *f) noexcept nogil:
-    """Nobody has this address: counted, and now and then told, so that the sender hears of it by ICMP."""
+    """Nobody has this address: counted, and told now and then, so that ICMP tells the sender."""
+    cdef size_t length
     drop(lane, NO_PEER, f.segments)
     if lane.now >= lane.icmp_allowed_at:
         lane.icmp_allowed_at = lane.now + ICMP_INTERVAL
-        ring_push(&lane.ring, UPCALL_NO_PEER, 0, lane.scratch, cut_segment(f, 0, lane.scratch), NULL)
+        length = cut_segment(f, 0, lane.scratch)
+        ring_push(&lane.ring, UPCALL_NO_PEER, 0, lane.scratch, length, NULL)
 
 
 cdef void hand_up(LaneState *lane, offload_frame *f) noexcept nogil:
     """No session yet: every packet of the frame goes to Python, which stages it."""
     cdef uint32_t i
+    cdef size_t length
     for i in range(f.segments):
-        if not ring_push(&lane.ring, UPCALL_OUTBOUND, 0, lane.scratch, cut_segment(f, i, lane.scratch), NULL):
+        length = cut_segment(f, i, lane.scratch)
+        if not ring_push(&lane.ring, UPCALL_OUTBOUND, 0, lane.scratch, length, NULL):
             drop(lane, QUEUE_FULL, f.segments - i)
             return
 
@@ -776,7 +784,8 @@ cdef void seal_packets(LaneState *lane, uint32_t count) noexcept nogil:
         end = start + 1
         while end < count and lane.packets[end].keypair == lane.packets[start].keypair:
             end += 1
-        lane.provider.seal(lane.aead, lane.packets[start].keypair.send_key, &lane.items[start], end - start)
+        lane.provider.seal(
+            lane.aead, lane.packets[start].keypair.send_key, &lane.items[start], end - start)
         lane.counters.sealed_batches += 1
         start = end
 
@@ -795,7 +804,8 @@ cdef void send_packets(LaneState *lane, uint32_t count) noexcept nogil:
     note_packets(lane, count)
 
 
-cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start, uint32_t count) noexcept nogil:
+cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
+                           uint32_t count) noexcept nogil:
     """The packets from `start` on that one message can carry: same peer, same size, same mark."""
     cdef OutboundPacket *first = &lane.packets[start]
     cdef OutboundPacket *p
@@ -820,7 +830,8 @@ cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start, uint
 cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
     cdef int i
     cdef udp_message *m
-    lane.counters.udp_sends += udp_send(lane.sender, lane.ipv4_fd, lane.ipv6_fd, lane.messages, queued)
+    lane.counters.udp_sends += udp_send(
+        lane.sender, lane.ipv4_fd, lane.ipv6_fd, lane.messages, queued)
     lane.counters.udp_messages += queued
     for i in range(queued):
         m = &lane.messages[i]
@@ -889,7 +900,8 @@ cdef void demux(LaneState *lane, udp_datagram *d, uint32_t *count) noexcept nogi
         at += length
 
 
-cdef void demux_one(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length, uint32_t *count) noexcept nogil:
+cdef void demux_one(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
+                    uint32_t *count) noexcept nogil:
     cdef uint32_t kind
     if length < 4:
         drop(lane, MALFORMED)
@@ -906,7 +918,8 @@ cdef void demux_one(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
         drop(lane, MALFORMED if 1 <= kind <= 3 else UNKNOWN_TYPE)
 
 
-cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length, uint32_t *count) noexcept nogil:
+cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
+                    uint32_t *count) noexcept nogil:
     """Receiver index to keypair; a young enough one puts the message into the batch."""
     cdef int number
     cdef KeypairState *keypair
@@ -938,7 +951,8 @@ cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
         end = start + 1
         while end < count and lane.opened[end].keypair == lane.opened[start].keypair:
             end += 1
-        lane.provider.open(lane.aead, lane.opened[start].keypair.receive_key, &lane.items[start], end - start)
+        lane.provider.open(
+            lane.aead, lane.opened[start].keypair.receive_key, &lane.items[start], end - start)
         lane.counters.opened_batches += 1
         start = end
     offload_begin(lane.batch, lane.features)
@@ -1199,7 +1213,8 @@ cdef int trie_lookup(const RouteTrie *trie, const inner_address *a) noexcept nog
     return found
 
 
-cdef int32_t trie_node(RouteTrie *trie, const inner_address *a, uint32_t length, int32_t slot) noexcept nogil:
+cdef int32_t trie_node(RouteTrie *trie, const inner_address *a, uint32_t length,
+                       int32_t slot) noexcept nogil:
     cdef RouteNode *node = &trie.nodes[trie.count]
     node.high = a.high if length >= 64 else (a.high >> (64 - length) << (64 - length) if length else 0)
     node.low = 0 if length <= 64 else (
@@ -1210,7 +1225,8 @@ cdef int32_t trie_node(RouteTrie *trie, const inner_address *a, uint32_t length,
     return trie.count - 1
 
 
-cdef uint32_t common_length(const RouteNode *node, const inner_address *a, uint32_t limit) noexcept nogil:
+cdef uint32_t common_length(const RouteNode *node, const inner_address *a,
+                            uint32_t limit) noexcept nogil:
     """How many leading bits the node and the address share, at most `limit`."""
     cdef uint32_t i = 0
     cdef inner_address n
@@ -1221,7 +1237,8 @@ cdef uint32_t common_length(const RouteNode *node, const inner_address *a, uint3
     return i
 
 
-cdef void trie_insert(RouteTrie *trie, const inner_address *a, uint32_t length, int32_t slot) noexcept nogil:
+cdef void trie_insert(RouteTrie *trie, const inner_address *a, uint32_t length,
+                      int32_t slot) noexcept nogil:
     """Path-compressed binary trie: at most two new nodes for a prefix."""
     cdef int32_t *link = &trie.root4 if a.version == 4 else &trie.root6
     cdef RouteNode *node
@@ -1276,7 +1293,7 @@ cdef void ring_tell(Ring *ring) noexcept nogil:
 
 
 cdef bint ring_peek(Ring *ring, UpcallHeader **entry) noexcept:
-    """The oldest upcall, still in the ring; False when there is none. A size of 0 marks the rest unused."""
+    """The oldest upcall, still in the ring; False when there is none. Size 0: the rest is unused."""
     cdef uint64_t head = load_acquire(&ring.head)
     if ring.tail == head:
         return False

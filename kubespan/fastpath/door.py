@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Final
+from typing import Final, cast
 
+from kubespan.fastpath.lanes import LaneOptions, Lanes
 from kubespan.wireguard.datapath import DataPath
 from kubespan.wireguard.purepath import PurePath
 
@@ -33,9 +34,9 @@ def provider() -> str:
     """
     if not NATIVE:
         return "pynacl"
-    from kubespan import nativepath  # noqa: PLC0415  the pure build has no such module
+    from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
 
-    return nativepath.choose_provider(os.environ.get("KUBESPAN_AEAD", ""))
+    return native.choose_provider(os.environ.get("KUBESPAN_AEAD", ""))
 
 
 def create_path() -> DataPath:
@@ -43,6 +44,16 @@ def create_path() -> DataPath:
     if not NATIVE:
         return PurePath()
     provider()
-    from kubespan import nativepath  # noqa: PLC0415  the pure build has no such module
+    from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
 
-    return nativepath.NativePath()
+    return native.NativePath()
+
+
+def create_lanes(path: DataPath, options: LaneOptions) -> Lanes:
+    """Return the lanes, not started, that move packets along a path of `create_path`.
+
+    Only the native build has lanes. Raises MemoryError.
+    """
+    from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
+
+    return native.NativeLanes(cast("native.NativePath", path), options)

@@ -1,7 +1,7 @@
-"""The native data path in the core's terms: slots, keypairs and routes that lanes follow, and the lanes.
+"""The native data path in the core's terms: slots, keypairs, routes, and the lanes on top.
 
-Translates between our values and the native module's plain numbers and bytes, never per packet. It is
-imported only where the native module is in use; `fastpath` decides that.
+Translates between our values and the native module's plain numbers and bytes, never per packet. It
+is imported only where the native module is in use; `door` decides that.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import IntEnum
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TypeAlias, cast
 
 from nacl._sodium import ffi, lib
 
 from kubespan import _fastpath
+from kubespan.fastpath.lanes import LaneOptions, Upcall, UpcallKind
 from kubespan.model.address import Arrival, Endpoint, Prefix, Source
 from kubespan.model.constants import DEFAULT_MTU
 from kubespan.model.drop import DropReason
@@ -133,56 +133,8 @@ class NativePath:
         )
 
 
-class UpcallKind(IntEnum):
-    """What a lane hands up. The numbers are the native module's."""
-
-    OUTBOUND = 0
-    """A packet from the TUN whose peer has no session: `payload`."""
-    NO_PEER = 1
-    """A packet from the TUN that no peer is allowed: `payload`."""
-    HANDSHAKE = 2
-    """A datagram that is not a transport message: `payload`, `arrival`, `queued`."""
-    CONFIRMED = 3
-    """The first message under `next`: `value` is the local index."""
-    REKEY_DUE = 4
-    """The key is old or nearly used up: `value` is the local index."""
-    DEVICE_GONE = 5
-    """The TUN device does not exist any more: `value` is the errno."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upcall:
-    """One thing that only the core can decide about."""
-
-    kind: UpcallKind
-    value: int
-    payload: bytes
-    arrival: Arrival | None
-    queued: int
-    """Handshake messages still waiting behind this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneOptions:
-    """What the lanes of one interface work on. A descriptor of -1 is none."""
-
-    tun_fd: int
-    ipv4_fd: int = -1
-    ipv6_fd: int = -1
-    vnet_header: bool = False
-    """Whether the TUN was opened with IFF_VNET_HDR."""
-    tcp_offload: bool = False
-    """Whether the TUN accepted TSO for both families."""
-    udp_offload: bool = False
-    """Whether the TUN accepted USO for both families."""
-    segment: bool = True
-    """Whether UDP_SEGMENT may be used."""
-    single: bool = False
-    """One thread for both directions, instead of one for each."""
-
-
-class Lanes:
-    """The native threads of one interface: made, started and stopped together, never restarted."""
+class NativeLanes:
+    """The Lanes of one interface: made, started and stopped together, never started again."""
 
     def __init__(self, path: NativePath, options: LaneOptions) -> None:
         self.upcall_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -218,7 +170,7 @@ class Lanes:
             thread.start()
 
     def stop(self) -> None:
-        """No packet moves any more, and the threads are gone; what they handed up can be drained."""
+        """No packet moves any more, no thread is left; what was handed up can still be drained."""
         os.eventfd_write(self._stop_fd, 1)
         for thread in self._threads:
             thread.join()
@@ -236,10 +188,8 @@ class Lanes:
 
         As many as `limit` from any lane means that there may be more: call again.
         """
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self.upcall_fd)
-        except BlockingIOError:
-            pass
         return [_upcall(raw) for lane in self._lanes for raw in lane.drain(limit)]
 
     def drops(self) -> Counter[DropReason]:
