@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
             wanted.reference,
             machine.facts(),
             versions,
+            session.remarks,
             session.features,
             session.notes,
             samples,

@@ -93,6 +93,13 @@ class Lab:
                     total[name] = total.get(name, 0) + value
         return total
 
+    def remarks(self) -> str:
+        """What the sending end's data plane says of itself, such as which cipher it picked."""
+        if not self.a.tunnel:
+            return ""
+        said = uapi.remarks(self.a.interface)
+        return ", ".join(f"{name} {value}" for name, value in said.items())
+
     def features(self) -> str:
         """What `ethtool -k` says about the sending end of the link, fixed features left out."""
         lines = self.a.namespace.run("ethtool", "-k", "veth").splitlines()

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from bench.compare.results import METRICS, Figure, Sample, Subject, contenders, figure, subjects
 
 # Counters that explain a figure when read as a quotient: heading, what is counted, per what.
-QUOTIENTS: tuple[tuple[str, str, str], ...] = ()
+QUOTIENTS = (
+    ("packets a TUN read", "tun_read_packets", "tun_reads"),
+    ("packets sealed together", "tun_read_packets", "sealed_batches"),
+    ("segments a send", "udp_sent", "udp_messages"),
+    ("datagrams a system call out", "udp_sent", "udp_sends"),
+    ("segments a receive", "udp_received", "udp_receives"),
+    ("packets opened together", "udp_received", "opened_batches"),
+    ("packets a TUN write", "tun_written_packets", "tun_writes"),
+)
 
 
 HEADLINES = ("gbps", "cpu_s_per_gb", "kpps", "rtt_us")
@@ -24,6 +32,7 @@ class Comparison:
     reference: str
     machine: Mapping[str, str]
     versions: Mapping[str, str]
+    remarks: Mapping[str, str]
     features: Mapping[str, str]
     notes: Sequence[str]
     samples: Sequence[Sample]
@@ -60,6 +69,7 @@ def progress(sample: Sample) -> str:
 def _machine(comparison: Comparison) -> str:
     rows = [[key, value] for key, value in comparison.machine.items()]
     rows += [[name, version] for name, version in comparison.versions.items() if version]
+    rows += [[f"{name} says", said] for name, said in comparison.remarks.items() if said]
     return f"`{comparison.command}`\n\n" + _table(["", ""], rows)
 
 
@@ -130,7 +140,7 @@ def _counters(comparison: Comparison) -> str:
         for sample in comparison.samples
         if sample.counters and sample.round == 0
     ]
-    if not rows or not QUOTIENTS:
+    if not rows:
         return ""
     return "## Batching, first round\n\n" + _table(["", "", *(q[0] for q in QUOTIENTS)], rows)
 

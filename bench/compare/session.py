@@ -63,12 +63,14 @@ class Work:
 class Session:
     """One comparison.
 
-    `features` fills with what `ethtool -k` said, by link; `notes` with what was left out and why.
+    `features` fills with what `ethtool -k` said, by link; `remarks` with what data planes say of
+    themselves, by contender; `notes` with what was left out and why.
     """
 
     options: Options
     contenders: Sequence[Contender]
     features: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _started_at: float = field(default_factory=time.monotonic)
 
@@ -143,7 +145,9 @@ class Session:
             labs = []
             for contender in self.contenders:
                 try:
-                    labs.append(stack.enter_context(Lab(contender, link)))
+                    lab = stack.enter_context(Lab(contender, link))
+                    self.remarks[contender.name] = lab.remarks()
+                    labs.append(lab)
                 except (CommandFailed, Refused, OSError) as error:
                     self.notes.append(f"{contender.name} left out of {link.name}: {error}")
             if labs:

@@ -67,13 +67,21 @@ def configure(interface: str, own: bytes, port: int, peer: bytes, endpoint: str)
 
 def counters(interface: str) -> dict[str, int]:
     """The data plane's own counters, without their prefix; empty where there are none."""
-    found: dict[str, int] = {}
-    for line in _request(interface, ["get=1"]):
-        key, _, value = line.partition("=")
-        if key.startswith(COUNTER_PREFIX) and value.isdecimal():
-            name = key.removeprefix(COUNTER_PREFIX)
-            found[name] = found.get(name, 0) + int(value)
-    return found
+    return {name: int(value) for name, value in _extras(interface) if value.isdecimal()}
+
+
+def remarks(interface: str) -> dict[str, str]:
+    """What the data plane says of itself in words, such as which cipher it picked."""
+    return {name: value for name, value in _extras(interface) if not value.isdecimal()}
+
+
+def _extras(interface: str) -> list[tuple[str, str]]:
+    split = (line.partition("=") for line in _request(interface, ["get=1"]))
+    return [
+        (key.removeprefix(COUNTER_PREFIX), value)
+        for key, _, value in split
+        if key.startswith(COUNTER_PREFIX)
+    ]
 
 
 def _request(interface: str, lines: list[str]) -> list[str]:
