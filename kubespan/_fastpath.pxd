@@ -123,7 +123,7 @@ cdef extern from "native/inner.h" nogil:
     void inner_mark_congestion(uint8_t *packet)
 
 
-# What is refused, and why. The order is that of kubespan.model.drop.DropReason; a test compares them.
+# What is refused, and why: the numbers of kubespan.model.drop.DropReason; a test compares them.
 cdef enum DropReason:
     MALFORMED = 0
     UNKNOWN_TYPE = 1

@@ -1,9 +1,10 @@
 # cython: language_level=3
 """The native data path: hits only. Packets with a session and a route, both ways, without the GIL.
 
-Everything else (handshakes, packets without a session, key changes) is handed up whole and decided in
-Python. Order of this file: owners (Python classes that own memory), the lane and its two directions in
-packet order, then the data structures. It imports nothing of ours; the memory map is `_fastpath.pxd`.
+Everything else (handshakes, packets without a session, key changes) is handed up whole and decided
+in Python. Order of this file: owners (Python classes that own memory), the lane and its two
+directions in packet order, then the data structures. It imports nothing of ours; the memory map is
+`_fastpath.pxd`.
 """
 
 cimport cython
@@ -301,7 +302,7 @@ cdef class Keypair:
         store_relaxed(&self.state.send_counter, counter)
 
     def seal(self, bytes packet):
-        """The whole transport datagram of a padded or empty packet. OverflowError past the limit."""
+        """The transport datagram of a padded or empty packet. OverflowError past the limit."""
         cdef size_t length = len(packet)
         cdef uint64_t counter
         cdef aead_item item
@@ -611,7 +612,7 @@ cdef void lane_run(LaneState *lane) noexcept nogil:
 
 
 cdef void lane_enter(LaneState *lane) noexcept nogil:
-    """Announce the epoch before any pointer is followed: what is withdrawn later outlives this batch."""
+    """Announce the epoch before following any pointer: what is withdrawn later outlives the batch."""
     store_release(&lane.epoch, load_acquire(&lane.table.epoch))
     full_fence()
     lane.now = boot_ns()
@@ -967,7 +968,7 @@ cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
 
 
 cdef void accept_message(LaneState *lane, InboundMessage *m) noexcept nogil:
-    """An authenticated, fresh message: it confirms a key, moves the endpoint, counts; then the inside."""
+    """Authenticated and fresh: it confirms a key, moves the endpoint, counts; then the inside."""
     cdef SlotState *slot = &lane.table.slots[m.slot]
     if m.keypair == load_pointer(&slot.next) and not m.keypair.confirmed_told:
         m.keypair.confirmed_told = ring_push(
@@ -1012,7 +1013,7 @@ cdef void deliver(LaneState *lane) noexcept nogil:
 
 
 cdef void deliver_singly(LaneState *lane, uint32_t packets) noexcept nogil:
-    """Some kernels refuse a joined packet: its parts go one by one, and nothing is joined any more."""
+    """Some kernels refuse a joined packet: its parts go one by one, and none is joined again."""
     cdef offload_write w
     cdef uint32_t i
     for i in range(packets):
@@ -1216,7 +1217,8 @@ cdef int trie_lookup(const RouteTrie *trie, const inner_address *a) noexcept nog
 cdef int32_t trie_node(RouteTrie *trie, const inner_address *a, uint32_t length,
                        int32_t slot) noexcept nogil:
     cdef RouteNode *node = &trie.nodes[trie.count]
-    node.high = a.high if length >= 64 else (a.high >> (64 - length) << (64 - length) if length else 0)
+    node.high = a.high if length >= 64 else (
+        a.high >> (64 - length) << (64 - length) if length else 0)
     node.low = 0 if length <= 64 else (
         a.low if length == 128 else a.low >> (128 - length) << (128 - length))
     node.child[0] = node.child[1] = -1
@@ -1293,7 +1295,7 @@ cdef void ring_tell(Ring *ring) noexcept nogil:
 
 
 cdef bint ring_peek(Ring *ring, UpcallHeader **entry) noexcept:
-    """The oldest upcall, still in the ring; False when there is none. Size 0: the rest is unused."""
+    """The oldest upcall, still in the ring; False for none. Size 0: the rest is unused."""
     cdef uint64_t head = load_acquire(&ring.head)
     if ring.tail == head:
         return False

@@ -25,6 +25,7 @@ TUNGETDEVNETNS = 0x54E3
 VNET_HEADER_SIZE = 10
 """Bytes in front of every frame of a device with IFF_VNET_HDR. virtio_net.h."""
 
+LONGEST_PACKET = 65_535
 LONGEST_NAME = 15
 IFREQ_SIZE = 40
 
@@ -49,6 +50,8 @@ OFFLOAD_LADDER = (
 )
 """What to ask for, most first: kernels before 6.2 know no USO."""
 
+_NOTHING_LEFT_TO_DO = bytes(VNET_HEADER_SIZE)
+
 
 @dataclass(frozen=True, slots=True)
 class Tun:
@@ -61,6 +64,19 @@ class Tun:
     def name(self) -> str:
         """What the interface is called at present, wherever it is. Raises SystemFault."""
         return _interface(self.descriptor)[0]
+
+    def read(self) -> bytes:
+        """Return the next packet, without waiting. Raises OSError.
+
+        The header in front of it has nothing to say as long as no offloads are set.
+        """
+        header = VNET_HEADER_SIZE if self.has_vnet_header else 0
+        return os.read(self.descriptor, header + LONGEST_PACKET)[header:]
+
+    def write(self, packet: bytes) -> None:
+        """Hand a whole packet, its checksums complete, to the system. Raises OSError."""
+        header = _NOTHING_LEFT_TO_DO if self.has_vnet_header else b""
+        os.write(self.descriptor, header + packet)
 
     def set_offloads(self) -> Offload:
         """Let the system hand over, and take, the largest frames it can; return what it agreed to.

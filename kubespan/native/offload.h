@@ -33,9 +33,10 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* ---- The virtio-net header, as IFF_VNET_HDR puts it before every packet ---------------------- */
-
-/* 10 bytes, host byte order (the TUN's default), no padding. */
+/*
+ * The virtio-net header, as IFF_VNET_HDR puts it before every packet: 10 bytes, host byte order
+ * (the TUN's default), no padding.
+ */
 struct vnet_header {
     uint8_t flags;        /* VNET_NEEDS_CSUM, VNET_DATA_VALID */
     uint8_t gso_type;     /* VNET_GSO_*, perhaps with VNET_GSO_ECN */
@@ -72,8 +73,6 @@ enum offload_error {
     OFFLOAD_TOO_MANY = -6,      /* more segments than the caller takes (a tiny MSS) */
     OFFLOAD_FULL = -7           /* offload_add: write the batch out first; packet not taken */
 };
-
-/* ---- Down: one frame from the TUN into packets ----------------------------------------------- */
 
 /* Filled by offload_parse, read-only afterwards; points into the frame it was made from. */
 struct offload_frame {
@@ -120,8 +119,6 @@ int offload_parse(struct offload_frame *f, uint8_t *frame, size_t len, uint32_t 
  * overlapping the frame. Returns the bytes written. Cannot fail.
  */
 size_t offload_segment(const struct offload_frame *f, uint32_t i, uint8_t *out);
-
-/* ---- Up: packets into few large writes to the TUN -------------------------------------------- */
 
 enum {
     OFFLOAD_TCP = 1, /* the TUN accepted TUN_F_TSO4 and TUN_F_TSO6 */
@@ -185,7 +182,7 @@ struct offload_write {
     size_t bytes;       /* sum over iov: what writev returns on success */
 };
 
-/* The batch is empty and may be filled. features: OFFLOAD_TCP | OFFLOAD_UDP, or 0 to join nothing. */
+/* The batch is empty and may be filled. features: OFFLOAD_TCP | OFFLOAD_UDP; 0 joins nothing. */
 void offload_begin(struct offload_batch *b, uint32_t features);
 
 /*
@@ -197,10 +194,10 @@ void offload_begin(struct offload_batch *b, uint32_t features);
  * is, writable, until the batch is written. Returns 0, or OFFLOAD_FULL (write the batch out, begin
  * anew, add again). A packet this code does not understand is taken and travels alone, untouched.
  *
- * TCP joins: same addresses, ports, acknowledgement, window, urgent pointer, options, TOS or traffic
- * class and flow label, TTL or hop limit, DF; the next sequence number; flags exactly ACK, with PSH
- * only on the last; no IP options, extension headers or fragments; payload of equal size, a smaller
- * one being the last; at most 65535 bytes together.
+ * TCP joins: same addresses, ports, acknowledgement, window, urgent pointer, options, TOS or
+ * traffic class and flow label, TTL or hop limit, DF; the next sequence number; flags exactly ACK,
+ * with PSH only on the last; no IP options, extension headers or fragments; payload of equal size,
+ * a smaller one being the last; at most 65535 bytes together.
  * UDP joins: the same IP rules; the length field agrees with IP's; payload of equal size, a smaller
  * one being the last; the checksum present.
  * Both: IPv4 header and transport checksums correct, in the form offload_segment would write.
@@ -220,9 +217,9 @@ int offload_next(struct offload_batch *b, struct offload_write *w);
 
 /*
  * The i-th packet of the write offload_next gave last stands in w, whole and as it was added: the
- * way out for a TUN that refuses a joined packet (EINVAL on some kernels; then begin further batches
- * without the feature). i < packets of that write; the joined write is void from the first call on.
- * offload_next goes on with the next group afterwards.
+ * way out for a TUN that refuses a joined packet (EINVAL on some kernels; then begin further
+ * batches without the feature). i < packets of that write; the joined write is void from the first
+ * call on. offload_next goes on with the next group afterwards.
  */
 void offload_single(struct offload_batch *b, uint32_t i, struct offload_write *w);
 

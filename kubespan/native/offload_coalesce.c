@@ -26,8 +26,6 @@ struct candidate {
     uint8_t joinable;          /* may stand at the head of a group or join one */
 };
 
-/* ---- Reading a packet ------------------------------------------------------------------------ */
-
 static int is_coalesced(const struct offload_batch *b, unsigned protocol)
 {
     return (protocol == PROTOCOL_TCP && b->features & OFFLOAD_TCP) ||
@@ -150,8 +148,6 @@ static enum relation read_packet(const struct offload_batch *b, struct candidate
     return OF_FLOW;
 }
 
-/* ---- Finding the flow ------------------------------------------------------------------------ */
-
 static int same_addresses(const struct offload_group *g, const struct candidate *c)
 {
     if (g->ip_version != c->ip_version)
@@ -184,8 +180,6 @@ static void close_pair(struct offload_batch *b, const struct candidate *c)
             g->closed = 1;
     }
 }
-
-/* ---- Joining --------------------------------------------------------------------------------- */
 
 /* The identification a cut would write, or DF with all of them equal. */
 static int follows_identification(const struct offload_group *g, const struct candidate *c)
@@ -289,8 +283,6 @@ static void join(struct offload_batch *b, struct offload_group *g, const struct 
     g->closed = g->push || c->payload < g->gso_size;
 }
 
-/* ---- Groups ---------------------------------------------------------------------------------- */
-
 static struct offload_group *open_group(struct offload_batch *b, const struct candidate *c)
 {
     struct offload_group *g = &b->group[b->groups++];
@@ -302,7 +294,7 @@ static struct offload_group *open_group(struct offload_batch *b, const struct ca
     return g;
 }
 
-/* The group may be joined, and is its flow's latest: in the bucket it takes the older one's place. */
+/* The group may be joined, and as its flow's latest takes the older one's place in the bucket. */
 static void publish_group(struct offload_batch *b, struct offload_group *g, uint16_t *link,
                           const struct candidate *c)
 {
@@ -363,8 +355,6 @@ int offload_add(struct offload_batch *b, uint8_t *packet, size_t len)
     open_group(b, &c);
     return 0;
 }
-
-/* ---- Handing out ----------------------------------------------------------------------------- */
 
 /* The overwritten fields of the first packet go to or come back from g->saved. */
 static void exchange(struct offload_group *g, int restore)

@@ -32,9 +32,10 @@ class Admission:
 
         `queued` messages are waiting behind it. UNDER_LOAD asks for a cookie reply.
         """
+        is_under_load = self._is_under_load(boot, queued)
         if not self._checker.check_mac1(datagram):
             return DropReason.BAD_MAC1
-        if not self._is_under_load(boot, queued):
+        if not is_under_load:
             return None
         if not self._checker.check_mac2(datagram, endpoint.cookie_source(), boot):
             return DropReason.UNDER_LOAD
