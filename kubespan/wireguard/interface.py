@@ -26,17 +26,19 @@ from kubespan.wireguard.peer import Peer
 from kubespan.wireguard.ratelimiter import RateLimiter
 from kubespan.wireguard.reception import Reception
 from kubespan.wireguard.schedule import Schedule
-from kubespan.wireguard.surroundings import Result, Role, Surroundings
+from kubespan.wireguard.surroundings import KeyLog, Result, Role, Surroundings
 
 
 class Interface:
     """One WireGuard interface. Every method that takes a moment returns what is to be done then."""
 
-    def __init__(self, path: DataPath, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, path: DataPath, random: Callable[[int], bytes], key_log: KeyLog | None = None
+    ) -> None:
         self.is_up = False
         self.peers: dict[PublicKey, Peer] = {}
         self.allowed_ips: AllowedIPs[Peer] = AllowedIPs()
-        self._surroundings: Surroundings[Peer] = Surroundings(path, random)
+        self._surroundings: Surroundings[Peer] = Surroundings(path, random, key_log=key_log)
         self._error_limiter = RateLimiter()
         self._schedule: Schedule[Peer] = Schedule()
         self._reception = Reception(

@@ -24,7 +24,7 @@ from kubespan.model.constants import (
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ProtocolError
 from kubespan.model.instant import Instant
-from kubespan.model.keys import PresharedKey, PublicKey
+from kubespan.model.keys import PresharedKey, PrivateKey, PublicKey
 from kubespan.noise.cookie import CookieGenerator
 from kubespan.noise.handshake import Handshake, OpenedInitiation
 from kubespan.noise.messages import CookieReply, Initiation, Response
@@ -166,7 +166,7 @@ class Peer:
         self._release_handshake()
         self._handshake_index = self._surroundings.allocate_index(self)
         initiation = self.handshake.create_initiation(
-            ephemeral=self._surroundings.ephemeral(),
+            ephemeral=self._ephemeral(),
             local_index=self._handshake_index,
             timestamp=timestamp(now.wall_ns),
         )
@@ -222,7 +222,7 @@ class Peer:
         self._release_handshake()
         self._handshake_index = self._surroundings.allocate_index(self)
         response = self.handshake.create_response(
-            ephemeral=self._surroundings.ephemeral(), local_index=self._handshake_index
+            ephemeral=self._ephemeral(), local_index=self._handshake_index
         )
         self._sessions.install_answered(self._derive_session(now))
         self._tally(Role.RESPONDER, Result.SENT)
@@ -245,6 +245,9 @@ class Peer:
         """Keep a cookie for the next try. Raises ProtocolError. Nothing else changes by it."""
         self._cookies.consume_reply(message, now.boot)
         return [self._event(Event.COOKIE_RECEIVED)]
+
+    def _ephemeral(self) -> PrivateKey:
+        return self._surroundings.ephemeral(self.public_key, self.preshared_key)
 
     def _send_handshake(self, datagram: bytes, now: Instant) -> list[Effect]:
         datagram = self._cookies.add_macs(datagram, now.boot)

@@ -13,12 +13,14 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from kubespan.model.constants import REKEY_TIMEOUT_JITTER
-from kubespan.model.keys import PrivateKey
+from kubespan.model.keys import PresharedKey, PrivateKey, PublicKey
 from kubespan.noise.handshake import LocalStatic
 from kubespan.wireguard.datapath import DataPath
 from kubespan.wireguard.indextable import IndexTable
 
 PeerT = TypeVar("PeerT")
+KeyLog = Callable[[PrivateKey, PublicKey, PrivateKey, PresharedKey], None]
+"""Is told local private, remote public, ephemeral private and preshared key of a handshake."""
 
 
 class Role(StrEnum):
@@ -48,14 +50,19 @@ class Surroundings(Generic[PeerT]):
     local: LocalStatic | None = None
     indices: IndexTable[PeerT] = field(default_factory=IndexTable)
     handshakes: Counter[tuple[Role, Result]] = field(default_factory=Counter)
+    key_log: KeyLog | None = None
+    """Where the secrets of handshakes go when the operator wants the tunnel to be readable."""
 
     def allocate_index(self, peer: PeerT) -> int:
         """Return a new random index that names the handshake of a peer."""
         return self.indices.allocate(peer, self.random, self.path.is_index_free)
 
-    def ephemeral(self) -> PrivateKey:
-        """Return a new private key for one handshake."""
-        return PrivateKey(self.random(32))
+    def ephemeral(self, remote: PublicKey, preshared: PresharedKey) -> PrivateKey:
+        """Return a new private key for one handshake with `remote`, once it is logged."""
+        ephemeral = PrivateKey(self.random(32))
+        if self.key_log is not None and self.local is not None:
+            self.key_log(self.local.private_key, remote, ephemeral, preshared)
+        return ephemeral
 
     def jitter(self) -> float:
         """Return how much later than planned to try again: 0 to REKEY_TIMEOUT_JITTER seconds."""
