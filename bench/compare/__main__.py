@@ -94,7 +94,7 @@ def _publish(comparison: Comparison, out: Path) -> None:
     text = report.as_markdown(comparison)
     (out / "report.md").write_text(text)
     (out / "report.json").write_text(report.as_json(comparison))
-    print(text)
+    print(text, end="")
     print(f"written to {out}", file=sys.stderr)
     try:
         from bench.compare import plot  # noqa: PLC0415 -- matplotlib is optional

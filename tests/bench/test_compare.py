@@ -1,0 +1,75 @@
+"""The whole harness over a bare link: everything but a tunnel, in a few seconds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.peers import REPOSITORY, need
+
+pytestmark = pytest.mark.netns
+ARGUMENTS = ("--quick", "--runs", "1", "--modes", "seg", "--streams", "1", "--family", "ipv6")
+
+
+def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (sys.executable, "-m", "bench.compare", *arguments),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def descendants(pid: int) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children}.union(*(descendants(int(c)) for c in children))
+
+
+def test_bare_link(tmp_path: Path) -> None:
+    need("iperf3", "ethtool", "ping", "nsenter", "cc")
+    done = compare("--impl", "veth", "--reference", "veth", *ARGUMENTS, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    samples = json.loads((tmp_path / "report.json").read_text())["samples"]
+    measured = {key for sample in samples for key in sample["values"]}
+    assert measured == {
+        "gbps", "cpu_s_per_gb", "kpps", "cpu_us_per_packet", "rtt_us", "rtt_min_us",
+    }  # fmt: skip
+    assert (tmp_path / "report.md").read_text() == done.stdout
+    assert "generic-segmentation-offload: off" in done.stdout
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    need("iperf3", "ethtool", "ping", "nsenter", "cc")
+    command = (
+        sys.executable,
+        "-m",
+        "bench.compare",
+        "--impl",
+        "veth",
+        *ARGUMENTS,
+        "--out",
+        tmp_path,
+    )
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        assert "1 stream" in running.stderr.readline()
+        started = descendants(running.pid)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == 130
+    assert started != set()
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    assert "interrupted" in (tmp_path / "report.md").read_text()
+
+
+def test_name_that_nobody_has() -> None:
+    done = compare("--impl", "nobody")
+    assert done.returncode == 2
+    assert "unknown implementation 'nobody'" in done.stderr

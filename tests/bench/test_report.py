@@ -1,0 +1,70 @@
+"""The report: every figure has its ratio, and nothing that failed is passed over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from bench.compare.report import Comparison, as_json, as_markdown, progress
+from bench.compare.results import Sample, Subject
+
+TCP = Subject("tcp", "seggro, ipv4, MTU 1420", "1 stream")
+OURS = Sample(
+    "ours", TCP, 0, {"gbps": 3.0, "cpu_s_per_gb": 2.0}, 0.01, 1, {"udp_sent": 88, "udp_messages": 2}
+)
+THEIRS = Sample("theirs", TCP, 0, {"gbps": 1.5, "cpu_s_per_gb": 8.0}, 0.25, 3, {})
+BROKEN = Sample("broken", TCP, 0, {}, 0.0, 1, {}, "kb1x2 exited: no such key")
+
+
+def comparison(samples: Sequence[Sample]) -> Comparison:
+    return Comparison(
+        "python -m bench.compare", "theirs", {"cores": "2"}, {"ours": "1.0"}, {"ours": "native"},
+        {"seggro": "tso: off"}, ["something was left out"], samples,
+    )  # fmt: skip
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_figures_stand_beside_their_ratios() -> None:
+    text = as_markdown(comparison([OURS, THEIRS]))
+    assert ["ours", "3.00", "2.00", "2.00", "0.25", "1; 1.0%"] in rows(text)
+    assert ["theirs", "1.50", "1.00", "8.00", "1.00", "1; 25.0%"] in rows(text)
+
+
+def test_ratios_come_first_in_one_table() -> None:
+    text = as_markdown(comparison([OURS, THEIRS]))
+    assert [TCP.name, "Gbit/s", "2.00"] in rows(text)
+    assert text.index("## Ratios to theirs") < text.index("## TCP")
+
+
+def test_no_ratios_without_the_reference() -> None:
+    assert "## Ratios" not in as_markdown(comparison([OURS]))
+
+
+def test_failure_is_shown_with_its_reason() -> None:
+    text = as_markdown(comparison([OURS, THEIRS, BROKEN]))
+    assert ["broken", "failed", "", "failed", "", "0; 0.0%"] in rows(text)
+    assert "kb1x2 exited: no such key" in text
+    assert "FAILED" in progress(BROKEN)
+
+
+def test_conditions_are_in_the_report() -> None:
+    text = as_markdown(comparison([OURS, THEIRS]))
+    for fact in ("`python -m bench.compare`", "tso: off", "something was left out"):
+        assert fact in text
+    assert ["cores", "2"] in rows(text)
+    assert ["ours says", "native"] in rows(text)
+
+
+def test_counters_become_quotients() -> None:
+    text = as_markdown(comparison([OURS, THEIRS]))
+    assert ["ours", TCP.name, "", "", "44.0", "", "", "", ""] in rows(text)
+
+
+def test_json_has_every_sample() -> None:
+    kept = json.loads(as_json(comparison([OURS, BROKEN])))["samples"]
+    assert [sample["contender"] for sample in kept] == ["ours", "broken"]
+    assert kept[0]["values"] == {"gbps": 3.0, "cpu_s_per_gb": 2.0}
