@@ -31,6 +31,13 @@ class Neighbours:
     guest6: str = "2001:db8::2"
 
 
+@pytest.fixture
+def lab() -> Iterator[Laboratory]:
+    """An empty laboratory of this test alone."""
+    with Laboratory() as laboratory:
+        yield laboratory
+
+
 @pytest.fixture(scope="session")
 def neighbours() -> Iterator[Neighbours]:
     """The guest, and the namespace that its network card is in."""
