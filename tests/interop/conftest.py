@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,21 +13,18 @@ from tests.interop.kernel_image import (
     build_initramfs,
     cached_kernel,
 )
+from tests.interop.kernel_pair import (
+    OURS4,
+    OURS6,
+    PORT,
+    THEIRS4,
+    THEIRS6,
+    KernelPair,
+    Neighbours,
+)
+from tests.interop.kernel_tunnel import KernelTunnel
 from tests.netns.lab import Laboratory
-from tests.netns.namespace import Namespace
-from tests.peers import leave_out, need
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """A namespace of this machine and a guest on the two ends of one cable."""
-
-    host: Namespace
-    guest: KernelGuest
-    host4: str = "192.0.2.1"
-    guest4: str = "192.0.2.2"
-    host6: str = "2001:db8::1"
-    guest6: str = "2001:db8::2"
+from tests.peers import leave_out, need, program_under_test
 
 
 @pytest.fixture
@@ -55,6 +51,26 @@ def neighbours() -> Iterator[Neighbours]:
             sides = Neighbours(host, guest)
             _connect(sides)
             yield sides
+
+
+@pytest.fixture
+def pair(neighbours: Neighbours) -> Iterator[KernelPair]:
+    """Two interfaces with keys, addresses and ports, up, without peers."""
+    theirs = KernelTunnel(neighbours.guest)
+    try:
+        with Laboratory() as lab:
+            ours = lab.tunnel(program_under_test(), neighbours.host).start()
+            for tunnel in (ours, theirs):
+                tunnel.set_key()
+            ours.set("listen-port", str(PORT))
+            theirs.set(f"listen-port {PORT}")
+            ours.address(f"{OURS4}/24", f"{OURS6}/64")
+            theirs.address(f"{THEIRS4}/24", f"{THEIRS6}/64")
+            ours.up()
+            theirs.up()
+            yield KernelPair(neighbours, ours, theirs)
+    finally:
+        theirs.close()
 
 
 def _connect(sides: Neighbours) -> None:

@@ -2,7 +2,7 @@
 
 The kernel package is taken through apt into a cache in the home folder and unpacked there. It is
 never installed, and nothing of it enters the tree. The initial file system is made anew for every
-run from the host's own busybox, `wg`, `ping` and `iperf3`, because it takes a tenth of a second.
+run from the host's own busybox, `wg`, `ping` and `tc`, because it takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 META_PACKAGE = "linux-image-cloud-amd64"
-MODULES = ("virtio_pci", "virtio_net", "wireguard")
-HOST_PROGRAMS = ("wg", "ping", "iperf3")
-REQUIRED_TOOLS = ("qemu-system-x86_64", "busybox", "dpkg-deb", "wg", "ping")
+MODULES = ("virtio_pci", "virtio_net", "wireguard", "sch_netem")
+HOST_PROGRAMS = ("wg", "ping", "tc")
+REQUIRED_TOOLS = ("qemu-system-x86_64", "busybox", "dpkg-deb", "wg", "ping", "tc")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -81,7 +81,7 @@ def build_initramfs(kernel: Kernel, folder: Path) -> Path:
     _write_script(root / "init", INIT.format(modules=" ".join(MODULES)))
     _write_script(root / "agent", AGENT)
     shutil.copy(_tool("busybox"), root / "bin" / "busybox")
-    for program in filter(shutil.which, HOST_PROGRAMS):
+    for program in HOST_PROGRAMS:
         _copy_program(Path(_tool(program)), root)
     _copy_modules(kernel.modules, root)
     return _archive(root, folder / "initramfs.cpio")
