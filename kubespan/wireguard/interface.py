@@ -89,7 +89,7 @@ class Interface:
         return effects
 
     def set_private_key(self, private_key: PrivateKey | None, now: Instant) -> list[Effect]:
-        """Become someone else; a peer that is ourselves is removed.
+        """Become someone else; a peer that is ourselves is removed. The key is the interface's own.
 
         Sessions go on receiving, but nothing is sent before a new handshake. The first key of an
         interface that is up wakes its peers.
@@ -157,7 +157,7 @@ class Interface:
         peer = self.peers.pop(public_key, None)
         if peer is None:
             return []
-        effects = peer.stop()
+        effects = peer.retire()
         self.allowed_ips.remove_peer(peer)
         self._are_routes_stale = True
         self._schedule.forget(peer)

@@ -16,9 +16,6 @@ from kubespan.model.constants import (
     MESSAGE_INITIATION_SIZE,
     MESSAGE_RESPONSE_SIZE,
     MESSAGE_TRANSPORT_MIN_SIZE,
-    REKEY_AFTER_MESSAGES,
-    REKEY_AFTER_TIME,
-    REKEY_AFTER_TIME_RECEIVING,
     REKEY_TIMEOUT,
 )
 from kubespan.model.drop import DropReason
@@ -32,7 +29,7 @@ from kubespan.noise.tai64n import timestamp
 from kubespan.wireguard.datapath import Keypair
 from kubespan.wireguard.effects import Effect, Event, PeerEvent
 from kubespan.wireguard.outbox import Outbox
-from kubespan.wireguard.sessions import Sessions
+from kubespan.wireguard.sessions import Sessions, is_old_for_receiving, is_old_for_sending
 from kubespan.wireguard.surroundings import Result, Role, Surroundings
 from kubespan.wireguard.timers import Timer, Timers
 
@@ -77,12 +74,14 @@ class Peer:
 
     @property
     def preshared_key(self) -> PresharedKey:
-        """The preshared key; a new one counts from the next handshake on."""
+        """The preshared key, kept as a copy; a new one counts from the next handshake on."""
         return self.handshake.preshared_key
 
     @preshared_key.setter
     def preshared_key(self, preshared_key: PresharedKey) -> None:
-        self.handshake.preshared_key = preshared_key
+        former = self.handshake.preshared_key
+        self.handshake.preshared_key = PresharedKey(preshared_key.raw)
+        former.wipe()
 
     @property
     def persistent_keepalive(self) -> int:
@@ -130,6 +129,13 @@ class Peer:
         self._last_sent_handshake_at = -inf
         self._attempts = 0
         return self._outbox.drop_staged(DropReason.INTERFACE_DOWN)
+
+    def retire(self) -> list[Effect]:
+        """Stop, and forget the keys too: the peer is not configured any more."""
+        effects = self.stop()
+        self.handshake.set_local(None)
+        self.handshake.preshared_key.wipe()
+        return effects
 
     # Sending packets.
 
@@ -288,16 +294,13 @@ class Peer:
         return self.send_initiation(now) if self.slot.current is keypair else []
 
     def _refresh_for_sending(self, keypair: Keypair, now: Instant) -> list[Effect]:
-        is_old = keypair.is_initiator and now.boot > keypair.created_at + REKEY_AFTER_TIME
-        if is_old or keypair.send_counter > REKEY_AFTER_MESSAGES:
-            return self.send_initiation(now)
-        return []
+        return self.send_initiation(now) if is_old_for_sending(keypair, now.boot) else []
 
     def _refresh_for_receiving(self, now: Instant) -> list[Effect]:
         current = self.slot.current
-        if self._has_asked_for_rekey or current is None or not current.is_initiator:
+        if self._has_asked_for_rekey or current is None:
             return []
-        if now.boot <= current.created_at + REKEY_AFTER_TIME_RECEIVING:
+        if not is_old_for_receiving(current, now.boot):
             return []
         self._has_asked_for_rekey = True
         return self.send_initiation(now)

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from kubespan.model.constants import REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME
+from kubespan.model.constants import (
+    REJECT_AFTER_MESSAGES,
+    REJECT_AFTER_TIME,
+    REKEY_AFTER_MESSAGES,
+    REKEY_AFTER_TIME,
+    REKEY_AFTER_TIME_RECEIVING,
+)
 from kubespan.noise.handshake import SessionKeys
 from kubespan.wireguard.datapath import Keypair, PeerSlot
 from kubespan.wireguard.keypairs import Keypairs
@@ -27,6 +33,18 @@ def can_send(keypair: Keypair, boot: float) -> bool:
 def can_receive(keypair: Keypair, boot: float) -> bool:
     """Tell whether a session is not too old to open what comes under it."""
     return boot <= keypair.created_at + REJECT_AFTER_TIME
+
+
+def is_old_for_sending(keypair: Keypair, boot: float) -> bool:
+    """Tell whether who sends under a session should ask for a new one."""
+    if keypair.send_counter > REKEY_AFTER_MESSAGES:
+        return True
+    return keypair.is_initiator and boot > keypair.created_at + REKEY_AFTER_TIME
+
+
+def is_old_for_receiving(keypair: Keypair, boot: float) -> bool:
+    """Tell whether who only receives should ask for a new session, before this one ends."""
+    return keypair.is_initiator and boot > keypair.created_at + REKEY_AFTER_TIME_RECEIVING
 
 
 class Sessions(Generic[PeerT]):
