@@ -82,6 +82,7 @@ cdef extern from "native/udp.h" nogil:
         uint8_t traffic_class
         udp_endpoint to
         int error
+        int source_refused
     cdef struct udp_sender:
         pass
     udp_sender *udp_sender_new()
@@ -271,6 +272,7 @@ cdef struct LaneState:
     uint8_t *scratch           # one packet on its way up
     OutboundPacket *packets
     udp_message *messages
+    uint32_t message_slots[64]  # UDP_SEND_SLOTS: whose each message is
     udp_sender *sender
     udp_receiver *receiver
     InboundMessage *opened

@@ -14,6 +14,9 @@ def use_libsodium(encrypt: int, decrypt: int) -> None:
 def provider() -> str:
     """Name the AEAD provider in use, empty before one was chosen."""
 
+def numbers() -> tuple[dict[str, int], dict[str, int]]:
+    """The native module's (drop reasons, upcall kinds) by name, to hold against the Python ones."""
+
 @final
 class Aead:
     """A batch of packets sealed or opened by the provider in use: for tests and benchmarks."""
@@ -149,6 +152,9 @@ class Lane:
     ) -> Self: ...
     def run(self) -> None:
         """Move packets until the stop descriptor becomes readable. Holds no GIL."""
+
+    def pretend_batch(self, begin: bool) -> None:
+        """Be in the middle of a batch, or not, without a thread: for tests of the grace period."""
 
     def leave(self) -> None:
         """The thread has ended: withdrawals need not wait for this lane any more."""

@@ -78,6 +78,24 @@ def provider():
     return the_provider.name.decode() if the_provider != NULL else ""
 
 
+def numbers():
+    """The native module's (drop reasons, upcall kinds) by name, to hold against the Python ones."""
+    reasons = {
+        "MALFORMED": <int>MALFORMED, "UNKNOWN_TYPE": <int>UNKNOWN_TYPE,
+        "UNKNOWN_INDEX": <int>UNKNOWN_INDEX, "KEY_EXPIRED": <int>KEY_EXPIRED,
+        "BAD_TAG": <int>BAD_TAG, "REPLAYED": <int>REPLAYED, "BAD_INNER": <int>BAD_INNER,
+        "WRONG_SOURCE": <int>WRONG_SOURCE, "NO_PEER": <int>NO_PEER, "QUEUE_FULL": <int>QUEUE_FULL,
+        "INTERFACE_DOWN": <int>INTERFACE_DOWN, "SEND_FAILED": <int>SEND_FAILED,
+        "TUN_REFUSED": <int>TUN_REFUSED, "BAD_OUTBOUND": <int>BAD_OUTBOUND,
+    }
+    upcalls = {
+        "OUTBOUND": <int>UPCALL_OUTBOUND, "NO_PEER": <int>UPCALL_NO_PEER,
+        "HANDSHAKE": <int>UPCALL_HANDSHAKE, "CONFIRMED": <int>UPCALL_CONFIRMED,
+        "REKEY_DUE": <int>UPCALL_REKEY_DUE, "DEVICE_GONE": <int>UPCALL_DEVICE_GONE,
+    }
+    return reasons, upcalls
+
+
 @cython.final
 cdef class Aead:
     """A batch of packets sealed or opened by the provider in use: for tests and benchmarks."""
@@ -246,6 +264,8 @@ cdef class Routes:
         if self.trie.nodes == NULL:
             raise MemoryError
         for packed, length, slot in entries:
+            if len(packed) not in (4, 16) or not 0 <= length <= 8 * len(packed):
+                raise ValueError("a prefix is 4 or 16 bytes and as many bits as those hold at most")
             address_of(&address, packed)
             trie_insert(&self.trie, &address, length, slot)
 
@@ -324,7 +344,7 @@ cdef class Keypair:
         cdef size_t length = len(datagram)
         cdef const uint8_t *p = <const uint8_t *>PyBytes_AsString(datagram)
         cdef aead_item item
-        if length < OVERHEAD:
+        if length < OVERHEAD or read_le32(p) != TRANSPORT:
             return <int>MALFORMED
         plaintext = PyBytes_FromStringAndSize(NULL, length - OVERHEAD)
         item.source = p + HEADER_SIZE
@@ -487,6 +507,13 @@ cdef class Lane:
         with nogil:
             lane_run(&self.state)
 
+    def pretend_batch(self, bint begin):
+        """Be in the middle of a batch, or not, without a thread: for tests of the grace period."""
+        if begin:
+            lane_enter(&self.state)
+        else:
+            lane_leave(&self.state)
+
     def leave(self):
         """The thread has ended: withdrawals need not wait for this lane any more."""
         if self in self.table.lanes:
@@ -612,7 +639,7 @@ cdef void lane_run(LaneState *lane) noexcept nogil:
 
 
 cdef void lane_enter(LaneState *lane) noexcept nogil:
-    """Announce the epoch before following any pointer: what is withdrawn later outlives the batch."""
+    """Announce the epoch, then follow pointers: what is withdrawn later outlives the batch."""
     store_release(&lane.epoch, load_acquire(&lane.table.epoch))
     full_fence()
     lane.now = boot_ns()
@@ -655,6 +682,7 @@ cdef bint tun_batch(LaneState *lane) noexcept nogil:
             tun_refused(lane, errno)
         frames += 1
     if count:
+        note_packets(lane, count)
         seal_packets(lane, count)
         send_packets(lane, count)
     return length > 0
@@ -797,12 +825,12 @@ cdef void send_packets(LaneState *lane, uint32_t count) noexcept nogil:
     cdef int queued = 0
     while start < count:
         run = fill_message(lane, &lane.messages[queued], start, count)
+        lane.message_slots[queued] = lane.packets[start].slot
         start += run
         queued += 1
         if queued == UDP_SEND_SLOTS or start == count:
             flush_messages(lane, queued)
             queued = 0
-    note_packets(lane, count)
 
 
 cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
@@ -815,7 +843,7 @@ cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
     endpoint_read(&lane.table.slots[first.slot], &m.to)
     limit = UDP_MAX_SUPER_IPV4 if m.to.family == AF_INET else UDP_MAX_SUPER_IPV6
     m.data, m.length, m.segment_size = first.datagram, first.length, first.length
-    m.traffic_class, m.error = first.ecn, 0
+    m.traffic_class = first.ecn
     while start + run < count and run < lane.max_segments:
         p = &lane.packets[start + run]
         if (p.slot != first.slot or p.ecn != first.ecn or p.length > first.length
@@ -829,6 +857,7 @@ cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
 
 
 cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
+    """Send, count, and forget a source address that the system no longer lets us use."""
     cdef int i
     cdef udp_message *m
     lane.counters.udp_sends += udp_send(
@@ -836,22 +865,26 @@ cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
     lane.counters.udp_messages += queued
     for i in range(queued):
         m = &lane.messages[i]
+        if m.source_refused:
+            forget_source(&lane.table.slots[lane.message_slots[i]])
         if m.error:
             drop(lane, SEND_FAILED, (m.length + m.segment_size - 1) // m.segment_size)
         else:
+            fetch_add(&lane.table.slots[lane.message_slots[i]].tx_bytes, m.length)
             lane.counters.udp_sent += (m.length + m.segment_size - 1) // m.segment_size
 
 
 cdef void note_packets(LaneState *lane, uint32_t count) noexcept nogil:
-    """Once for each run of one peer: times, bytes, and whether its key grows old."""
+    """Once for each run of one peer: when it went, and whether its key grows old.
+
+    Before it is sent: the answer may be here, on the other lane, before the system call returns.
+    """
     cdef uint32_t start = 0, end
-    cdef uint64_t size
     while start < count:
-        end, size = start, 0
+        end = start + 1
         while end < count and lane.packets[end].slot == lane.packets[start].slot:
-            size += lane.packets[end].length
             end += 1
-        note_sent(&lane.table.slots[lane.packets[start].slot], lane.now, size, True)
+        note_sent(&lane.table.slots[lane.packets[start].slot], lane.now, 0, True)
         tell_rekey(lane, lane.packets[start].keypair, REKEY_AFTER_TIME)
         start = end
 
@@ -1085,6 +1118,13 @@ cdef void endpoint_read(SlotState *slot, udp_endpoint *e) noexcept nogil:
 cdef void endpoint_write(SlotState *slot, const udp_endpoint *e) noexcept nogil:
     sequence_write_begin(&slot.endpoint_sequence)
     memcpy(&slot.endpoint, e, sizeof(udp_endpoint))
+    sequence_write_end(&slot.endpoint_sequence)
+
+
+cdef void forget_source(SlotState *slot) noexcept nogil:
+    sequence_write_begin(&slot.endpoint_sequence)
+    memset(slot.endpoint.source, 0, sizeof(slot.endpoint.source))
+    slot.endpoint.source_ifindex = slot.endpoint.has_source = 0
     sequence_write_end(&slot.endpoint_sequence)
 
 

@@ -269,11 +269,19 @@ static int send_segments(struct udp_sender *s, int fd, int i, const struct udp_m
     return 0;
 }
 
+/* What the system may say when an address, or the interface it came with, is not ours any more. */
+static int is_source_refused(int error)
+{
+    return error == EINVAL || error == EADDRNOTAVAIL || error == ENODEV || error == ENXIO ||
+           error == ENETUNREACH || error == EHOSTUNREACH;
+}
+
 /* A refused message, tried again without what the kernel may have refused it for. */
 static int send_plainly(struct udp_sender *s, int fd, int i, struct udp_message *m, int error, int *calls)
 {
-    if (error == EINVAL && m->to.has_source) {
+    if (m->to.has_source && is_source_refused(error)) {
         m->to.has_source = 0;
+        m->source_refused = 1;
         error = send_one(s, fd, i, m, calls);
     }
     if ((error == EIO || error == EINVAL || error == EMSGSIZE) && m->segment_size < m->length) {
@@ -298,8 +306,10 @@ int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message 
 {
     int calls = 0;
 
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        messages[i].error = messages[i].source_refused = 0;
         send_prepare(s, i, &messages[i]);
+    }
     for (int i = 0; i < count;) {
         struct udp_message *m = &messages[i];
         int fd = m->to.family == AF_INET ? ipv4_fd : ipv6_fd;
@@ -313,8 +323,7 @@ int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message 
         } else {
             int sent = send_run(s, fd, i, run, &calls);
             int error = sent < 0 ? errno : 0;
-            for (int end = i + (sent > 0 ? sent : 0); i < end; i++)
-                messages[i].error = 0;
+            i += sent > 0 ? sent : 0;
             if (sent <= 0) {
                 m->error = send_plainly(s, fd, i, m, error, &calls);
                 i++;

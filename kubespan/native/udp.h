@@ -56,7 +56,8 @@ struct udp_message {
     size_t segment_size;
     uint8_t traffic_class;
     struct udp_endpoint to;
-    int error; /* set by udp_send: 0, or the errno that refused it */
+    int error;          /* set by udp_send: 0, or the errno that refused it */
+    int source_refused; /* set by udp_send: our address `to.source` may not be used any more */
 };
 
 struct udp_sender;
@@ -64,7 +65,7 @@ struct udp_sender *udp_sender_new(void);
 void udp_sender_free(struct udp_sender *s);
 /* Sends at most UDP_SEND_SLOTS messages in order; -1 for a family without a socket. Answers how many system calls
  * it took. What the kernel refuses is tried again more plainly before it counts as an error: without the source
- * address (EINVAL, message->to.has_source is cleared then), without segmentation (EIO, EINVAL, EMSGSIZE). */
+ * address (it may be gone, or its interface), without segmentation (EIO, EINVAL, EMSGSIZE). */
 int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count);
 /* No segmentation offload from here on: the network card cannot checksum (EIO), or the operator said so. */
 void udp_sender_plain(struct udp_sender *s);
