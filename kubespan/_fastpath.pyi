@@ -1,4 +1,4 @@
-"""The public face of the native data path. What each thing is for is said in `kubespan.fastpath.native`."""
+"""The public face of the native data path; `kubespan.fastpath.native` says what each is for."""
 
 from collections.abc import Iterable
 from typing import Self, final
