@@ -58,10 +58,10 @@ class PureSlot:
         next: Keypair | None,
     ) -> None:
         """Publish all three sessions at once and wipe those not among them."""
-        gone = {self.previous, self.current, self.next} - {previous, current, next, None}
+        before = (self.previous, self.current, self.next)
         self.previous, self.current, self.next = previous, current, next
-        for keypair in gone:
-            if keypair is not None:
+        for keypair in before:
+            if keypair is not None and keypair not in (previous, current, next):
                 keypair.wipe()
 
     def roam(self, arrival: Arrival) -> None:
