@@ -94,9 +94,13 @@ def test_a_session_confirmed_after_our_key_changed_is_not_sent_under(pair: Pair)
     pair.run(0.015)
     # Bob has answered, Alice has not yet used the session.
     net, bob = pair.net, pair.bob
+    pair.bob_sends()
     net.perform(bob, bob.interface.set_private_key(private_key(77), net.now))
+    assert pair.sent(bob, INITIATION) == []
     pair.run(1.0)
     assert len(bob.delivered) == 1
+    # What waited asks for another session as soon as this one turns out to be useless.
+    assert pair.sent(bob, INITIATION) == [pytest.approx(0.03)]
     pair.bob_sends()
     pair.run(1.0)
     assert pair.sent(bob, TRANSPORT) == []

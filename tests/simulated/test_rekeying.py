@@ -56,7 +56,7 @@ def test_an_initiator_that_only_receives_rekeys_at_165_seconds_once(connected: P
     connected.run_until(ALICE_DERIVED_AT + 164.9)
     bob_speaks(connected)
     assert connected.sent(connected.alice, INITIATION) == []
-    connected.run_until(ALICE_DERIVED_AT + 165.1)
+    connected.run_until(ALICE_DERIVED_AT + 171.0)
     bob_speaks(connected)
     assert len(connected.sent(connected.alice, INITIATION)) == 1
     # No answer comes, and another packet under the same session does not ask again: only the
@@ -64,6 +64,19 @@ def test_an_initiator_that_only_receives_rekeys_at_165_seconds_once(connected: P
     connected.run(5.0)
     bob_speaks(connected)
     assert len(connected.sent(connected.alice, INITIATION)) == 1
+    connected.run(0.4)
+    assert len(connected.sent(connected.alice, INITIATION)) == 2
+
+
+def test_each_session_may_ask_once(connected: Pair) -> None:
+    for _ in range(3):
+        connected.run(166.0)
+        bob_speaks(connected)
+        assert len(connected.sent(connected.alice, INITIATION)) == 1
+        # That one is lost like everything; the retry makes the next session.
+        connected.replug()
+        connected.run(5.5)
+        connected.forget()
 
 
 def bob_speaks(pair: Pair) -> None:

@@ -220,6 +220,14 @@ def test_an_interface_that_is_down_has_nothing_pending() -> None:
     assert interface.next_timeout(NOW) is None
 
 
+def test_a_removed_peer_has_nothing_pending() -> None:
+    interface = ready()
+    peer = add(interface, 2, keepalive=True)
+    interface.next_timeout(NOW)
+    interface.remove_peer(peer.public_key, NOW)
+    assert interface.next_timeout(NOW) is None
+
+
 def test_committing_while_down_does_nothing() -> None:
     interface = Interface(PurePath(), Random(0).randbytes)
     interface.set_private_key(private_key(), NOW)
