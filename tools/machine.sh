@@ -55,6 +55,13 @@ apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# Reads the archive's lists anew, once a run.
+refresh_lists() {
+    [ -z "${lists_are_fresh:-}" ] || return 0
+    lists_are_fresh=yes
+    apt_get update || say "(the package lists could not be refreshed; trying with those that are here)"
+}
+
 # Leaves the packages installed, or says the line that would do it and fails.
 install_packages() {
     local missing known
@@ -72,7 +79,7 @@ install_packages() {
         return 1
     fi
     say "installing ${missing[*]}"
-    apt_get update || say "(the package lists could not be refreshed; trying with those that are here)"
+    refresh_lists
     mapfile -t known < <(known_packages "${missing[@]}")
     [ ${#known[@]} -eq 0 ] || apt_get install --yes --no-install-recommends "${known[@]}" >/dev/null
 }
@@ -120,7 +127,7 @@ python_packages() {
 
 install_python() {
     find_python >/dev/null && return
-    [ -n "$(apt-cache show python3 2>/dev/null)" ] || apt_get update 2>/dev/null || true
+    if may_become_root && command -v apt-get >/dev/null; then refresh_lists; fi
     local packages
     mapfile -t packages < <(python_packages)
     install_packages "${packages[@]}" || die "kubespan needs Python 3.11 or newer to build."
