@@ -42,6 +42,13 @@ class MessageType(IntEnum):
     TRANSPORT = 4
 
 
+_SIZES: Final = {
+    MessageType.INITIATION: MESSAGE_INITIATION_SIZE,
+    MessageType.RESPONSE: MESSAGE_RESPONSE_SIZE,
+    MessageType.COOKIE_REPLY: MESSAGE_COOKIE_REPLY_SIZE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Initiation:
     """The first message: who I am, sealed for you, and when. Paper §5.4.2."""
@@ -166,15 +173,9 @@ def message_type(datagram: bytes) -> MessageType:
 
 
 def _has_size_of(kind: MessageType, datagram: bytes) -> bool:
-    match kind:
-        case MessageType.INITIATION:
-            return len(datagram) == MESSAGE_INITIATION_SIZE
-        case MessageType.RESPONSE:
-            return len(datagram) == MESSAGE_RESPONSE_SIZE
-        case MessageType.COOKIE_REPLY:
-            return len(datagram) == MESSAGE_COOKIE_REPLY_SIZE
-        case MessageType.TRANSPORT:
-            return len(datagram) >= MESSAGE_TRANSPORT_MIN_SIZE
+    if kind is MessageType.TRANSPORT:
+        return len(datagram) >= MESSAGE_TRANSPORT_MIN_SIZE
+    return len(datagram) == _SIZES[kind]
 
 
 def _expect(kind: MessageType, datagram: bytes) -> None:
