@@ -19,6 +19,9 @@ from kubespan.fastpath import LaneOptions, Upcall, UpcallKind
 from kubespan.linux.tun import Offload, Tun
 from kubespan.wireguard.datapath import DataPath
 
+MAY_OFFLOAD = os.environ.get("KUBESPAN_OFFLOAD", "") != "0"
+"""Whether packets may be segmented and merged, at either end. Some kernels have it wrong."""
+
 EVERYTHING = 1 << 16
 
 UPCALLS_A_TURN = 16
@@ -29,13 +32,13 @@ class Threads:
     """Lanes of the native build."""
 
     implementation = "native"
-    merges = True
+    merges = MAY_OFFLOAD
 
     def __init__(self, tun: Tun, path: DataPath, hearer: Hearer) -> None:
         self._tun = tun
         self._path = path
         self._hearer = hearer
-        self._offload = tun.set_offloads()
+        self._offload = tun.set_offloads() if MAY_OFFLOAD else Offload(0)
         self._lanes: fastpath.Lanes | None = None
         self._is_gone = False
         self._counted: Counter[str] = Counter()
@@ -66,7 +69,8 @@ class Threads:
             vnet_header=self._tun.has_vnet_header,
             tcp_offload=Offload.TSO6 in self._offload,
             udp_offload=Offload.USO6 in self._offload,
-            single=os.environ.get("KUBESPAN_THREADS", "2") == "1",
+            segment=MAY_OFFLOAD,
+            single=os.environ.get("KUBESPAN_THREADS") == "1",
         )
 
     def _stop(self) -> None:

@@ -46,7 +46,7 @@ class LinkMonitor:
     """
 
     def __init__(
-        self, tun: Tun, report: Callable[[LinkState | None], None], *, longest_burst: int = 0
+        self, tun: Tun, report: Callable[[LinkState | None], object], *, longest_burst: int = 0
     ) -> None:
         self._tun = tun
         self._report = report

@@ -52,8 +52,8 @@ class RouteMonitor:
 
     def __init__(
         self,
-        report_change: Callable[[frozenset[IPAddress]], None],
-        report_stale: Callable[[frozenset[Way]], None],
+        report_change: Callable[[frozenset[IPAddress]], object],
+        report_stale: Callable[[frozenset[Way]], object],
     ) -> None:
         self._report_change = report_change
         self._report_stale = report_stale

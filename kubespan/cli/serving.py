@@ -1,0 +1,120 @@
+"""One interface's process, from the moment there is a TUN device and a socket until its end.
+
+The composition root of `kubespan-wg`: it alone knows the device, its lanes, both monitors and the
+configuration server. It ends when the interface is deleted, its socket file disappears, or SIGINT
+or SIGTERM arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from pathlib import Path
+
+from kubespan import fastpath
+from kubespan.api.listener import Listener
+from kubespan.api.server import Server
+from kubespan.device.device import Device
+from kubespan.device.keylog import VARIABLE as KEYLOG
+from kubespan.device.keylog import KeyLog
+from kubespan.device.lanes import Hearer, Lanes
+from kubespan.device.reader import Readers
+from kubespan.device.threads import Threads
+from kubespan.linux.link import LinkMonitor
+from kubespan.linux.route import RouteMonitor
+from kubespan.linux.tun import Tun
+from kubespan.model.address import IPAddress
+from kubespan.wireguard.datapath import DataPath
+
+LONGEST_BURST = 44
+"""Segments in one frame from the TUN, so that one read fits one UDP segmentation send."""
+
+LOOK_AFTER_SOCKET = 0.25
+"""Seconds between looks at whether our socket file is still there."""
+
+
+def serve(tun: Tun, listener: Listener, log: logging.Logger) -> None:
+    """Serve the interface until its end. Closes both. Raises ConfigError before it begins."""
+    import uvloop  # noqa: PLC0415  the process that returns at once has no use for it
+
+    try:
+        path = fastpath.create_path()
+        uvloop.run(_serve(tun, path, listener, log))
+    finally:
+        listener.close()
+        os.close(tun.descriptor)
+
+
+async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logger) -> None:
+    key_log = _key_log(log)
+    device = Device(
+        tun,
+        path,
+        lambda hearer: _lanes(tun, path, hearer),
+        secrets.token_bytes,
+        log,
+        key_log=None if key_log is None else key_log.record,
+    )
+    link, routes = _monitors(tun, device)
+    server = Server(listener, device, log)
+    device.start()
+    link.start()
+    routes.start()
+    await server.start()
+    try:
+        await _until_the_end(device, listener)
+    finally:
+        await server.stop()
+        device.close()
+        link.stop()
+        routes.stop()
+        if key_log is not None:
+            key_log.close()
+
+
+def _key_log(log: logging.Logger) -> KeyLog | None:
+    path = os.environ.get(KEYLOG)
+    if not path:
+        return None
+    key_log = KeyLog(Path(path))
+    log.critical(key_log.warning)
+    return key_log
+
+
+def _lanes(tun: Tun, path: DataPath, hearer: Hearer) -> Lanes:
+    return Threads(tun, path, hearer) if fastpath.NATIVE else Readers(tun, hearer)
+
+
+def _monitors(tun: Tun, device: Device) -> tuple[LinkMonitor, RouteMonitor]:
+    """Return the monitors; what they report from their threads is heard on the loop."""
+    hear = asyncio.get_running_loop().call_soon_threadsafe
+
+    def follow_change(gone: frozenset[IPAddress]) -> None:
+        device.forget_addresses(gone)
+        routes.check(device.ways, device.fwmark)
+
+    routes = RouteMonitor(
+        lambda gone: hear(follow_change, gone),
+        lambda stale: hear(device.forget_ways, stale),
+    )
+    link = LinkMonitor(
+        tun,
+        lambda state: hear(device.follow_link, state),
+        longest_burst=LONGEST_BURST if fastpath.NATIVE else 0,
+    )
+    return link, routes
+
+
+async def _until_the_end(device: Device, listener: Listener) -> None:
+    """Return when the interface is gone, the socket file is, or somebody asks us to leave."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, device.gone.set)
+    while listener.is_reachable and not device.gone.is_set():
+        try:
+            await asyncio.wait_for(device.gone.wait(), LOOK_AFTER_SOCKET)
+        except TimeoutError:
+            continue

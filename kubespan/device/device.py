@@ -1,0 +1,261 @@
+"""One WireGuard interface, alive: what happens goes into the core, what it asks for is done.
+
+A shell. It has the sockets, the lanes, one timer, and the state of the link; every decision about
+peers is the core's. Runs on one event loop and is called from its thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+
+from kubespan.device.bind import Sockets, open_sockets
+from kubespan.device.clock import Clock
+from kubespan.device.lanes import Hearer, Lanes
+from kubespan.device.output import Output
+from kubespan.linux.link import LinkState
+from kubespan.linux.route import Way
+from kubespan.linux.tun import Tun
+from kubespan.model.address import Arrival, IPAddress
+from kubespan.model.drop import DropReason
+from kubespan.model.errors import ConfigError, SystemFault
+from kubespan.model.instant import Instant
+from kubespan.wireguard.datapath import DataPath
+from kubespan.wireguard.effects import Dropped, Effect
+from kubespan.wireguard.interface import Interface
+from kubespan.wireguard.surroundings import KeyLog
+
+LONGEST_NAP = 1.0
+"""Seconds until time is looked at again, since the loop's clock stands still while we sleep."""
+
+SHORTEST_NAP = 0.001
+
+
+class Device:
+    """An interface with its surroundings; what lanes hear and what operators ask for meet here."""
+
+    def __init__(
+        self,
+        tun: Tun,
+        path: DataPath,
+        make_lanes: Callable[[Hearer], Lanes],
+        random: Callable[[int], bytes],
+        log: logging.Logger,
+        key_log: KeyLog | None = None,
+    ) -> None:
+        self.interface = Interface(path, random, key_log)
+        self.gone = asyncio.Event()
+        """Set when the interface is deleted."""
+
+        self.listen_port = 0
+        self.fwmark = 0
+        self._path = path
+        self._clock = Clock()
+        self._log = log
+        self._output = Output(tun, log)
+        self._lanes = make_lanes(self)
+        self._is_link_up = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_arming = False
+
+    # Life.
+
+    def start(self) -> None:
+        """Be there, and down until told otherwise."""
+        self._lanes.attend(None)
+
+    def close(self) -> None:
+        """Forget all keys and let go of everything but the TUN device, which is not ours."""
+        self._lanes.close()
+        self._output.perform(self.interface.close(self.now()))
+        self._leave_sockets()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def now(self) -> Instant:
+        """Return the present moment."""
+        return self._clock.now()
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out what the core asks for, then wait for what it expects next."""
+        self._output.perform(effects)
+        if not self._is_arming:
+            self._is_arming = True
+            asyncio.get_running_loop().call_soon(self._arm)
+
+    def _arm(self) -> None:
+        self._is_arming = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self.now()
+        wake_at = self.interface.next_timeout(now)
+        if wake_at is not None:
+            nap = min(max(wake_at - now.boot, SHORTEST_NAP), LONGEST_NAP)
+            self._timer = asyncio.get_running_loop().call_later(nap, self._wake)
+
+    def _wake(self) -> None:
+        self.perform(self.interface.handle_timeout(self.now()))
+
+    # The link.
+
+    def follow_link(self, state: LinkState | None) -> None:
+        """Be up or down as the operator made the link, None meaning that it is deleted."""
+        if state is None:
+            self.hear_gone()
+            return
+        self._path.mtu = state.mtu
+        if state.is_up and not self._is_link_up:
+            self._log.debug("Interface up requested")
+            self._is_link_up = True
+            self._go_up()
+        elif self._is_link_up and not state.is_up:
+            self._log.debug("Interface down requested")
+            self._is_link_up = False
+            self._go_down()
+
+    def _go_up(self) -> None:
+        try:
+            sockets = self._open_sockets(self.listen_port)
+        except SystemFault as fault:
+            self._log.error(
+                "Stays down, for it cannot %s; set another listen-port, or the link up again", fault
+            )
+            return
+        self._use(sockets)
+        self.perform(self.interface.set_up(self.now()))
+
+    def _go_down(self) -> None:
+        self._lanes.attend(None)
+        self.perform(self.interface.set_down(self.now()))
+        self._leave_sockets()
+
+    # The sockets.
+
+    def set_listen_port(self, port: int) -> None:
+        """Listen on another port, or on any for 0. Raises SystemFault, and then nothing changed."""
+        if port == self.listen_port and (self.interface.is_up or not self._is_link_up):
+            return
+        if self._is_link_up:
+            self._use(self._open_sockets(port))
+            self.perform(self.interface.set_up(self.now()))
+        else:
+            self.listen_port = port
+        self._forget_sources()
+
+    def set_fwmark(self, mark: int) -> None:
+        """Mark datagrams from now on. Raises SystemFault, and then nothing changed."""
+        if self._output.sockets is not None:
+            self._output.sockets.set_mark(mark)
+        self.fwmark = mark
+        self._forget_sources()
+
+    def scope_id(self, name: str) -> int:
+        """Return the number of an interface where our sockets are. Raises ConfigError."""
+        try:
+            return socket.if_nametoindex(name)
+        except OSError:
+            raise ConfigError(f"there is no interface {name!r} here; write its number") from None
+
+    def _open_sockets(self, port: int) -> Sockets:
+        return open_sockets(port, self.fwmark, merge=self._lanes.merges)
+
+    def _use(self, sockets: Sockets) -> None:
+        former = self._output.sockets
+        self._lanes.attend(sockets)
+        self._output.sockets = sockets
+        self.listen_port = sockets.port
+        if former is not None:
+            former.close()
+
+    def _leave_sockets(self) -> None:
+        if self._output.sockets is not None:
+            self._output.sockets.close()
+            self._output.sockets = None
+
+    # Sources, and the routes that they depend on.
+
+    @property
+    def ways(self) -> frozenset[Way]:
+        """How peers are answered at present, for those that are answered from a fixed address."""
+        slots = [peer.slot for peer in self.interface.peers.values()]
+        return frozenset(
+            Way(slot.endpoint, slot.source)
+            for slot in slots
+            if slot.endpoint is not None and slot.source is not None
+        )
+
+    def forget_addresses(self, gone: frozenset[IPAddress]) -> None:
+        """Answer nobody from these addresses any more."""
+        for peer in self.interface.peers.values():
+            source = peer.slot.source
+            if source is not None and source.address in gone:
+                peer.slot.source = None
+
+    def forget_ways(self, stale: frozenset[Way]) -> None:
+        """Let the system choose where those are answered from who are still answered this way."""
+        for peer in self.interface.peers.values():
+            endpoint, source = peer.slot.endpoint, peer.slot.source
+            if endpoint is not None and source is not None and Way(endpoint, source) in stale:
+                peer.slot.source = None
+
+    def _forget_sources(self) -> None:
+        for peer in self.interface.peers.values():
+            peer.slot.source = None
+
+    # What lanes hear.
+
+    def hear_packet(self, packet: bytes) -> None:
+        """Send a packet from the TUN device."""
+        self.perform(self.interface.send_packet(packet, self.now()))
+
+    def hear_unroutable(self, packet: bytes) -> None:
+        """Tell the sender of a packet that there is no peer for it."""
+        self.perform(self.interface.unreachable(packet, self.now()))
+
+    def hear_datagram(
+        self, datagram: bytes, arrival: Arrival, *, queued: int, congestion: bool
+    ) -> None:
+        """Handle a datagram."""
+        now = self.now()
+        self.perform(
+            self.interface.receive_datagram(
+                datagram, arrival, now, queued=queued, congestion=congestion
+            )
+        )
+
+    def hear_confirmed(self, local_index: int) -> None:
+        """Use a session that the peer has used."""
+        self.perform(self.interface.handle_confirmed(local_index, self.now()))
+
+    def hear_rekey_due(self, local_index: int) -> None:
+        """Replace a session."""
+        self.perform(self.interface.handle_rekey_due(local_index, self.now()))
+
+    def hear_overflow(self) -> None:
+        """Count what was too much."""
+        self.perform([Dropped(DropReason.QUEUE_FULL)])
+
+    def hear_gone(self) -> None:
+        """Tell whoever waits for the interface's end."""
+        self.gone.set()
+
+    # Numbers.
+
+    def counters(self) -> Mapping[str, int | str]:
+        """Return which implementation this is, what it dropped and why, and how handshakes went."""
+        handshakes = self.interface.handshakes.items()
+        return {
+            "implementation": self._lanes.implementation,
+            **{f"handshakes_{role}_{result}": count for (role, result), count in handshakes},
+            **self._drops(),
+            **self._lanes.counters(),
+        }
+
+    def _drops(self) -> dict[str, int]:
+        return {
+            f"drop_{reason.name.lower()}": count
+            for reason, count in sorted(self._output.drops.items())
+        }
