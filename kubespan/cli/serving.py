@@ -63,6 +63,8 @@ async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logg
     device.start()
     link.start()
     routes.start()
+    # Whoever is answered may bring the interface up and send at once, which must not go unnoticed.
+    await device.has_seen_link.wait()
     await server.start()
     try:
         await _until_the_end(device, listener)

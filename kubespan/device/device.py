@@ -49,6 +49,9 @@ class Device:
         self.gone = asyncio.Event()
         """Set when the interface is deleted."""
 
+        self.has_seen_link = asyncio.Event()
+        """Set when it is known for the first time whether the interface is up."""
+
         self.listen_port = 0
         self.fwmark = 0
         self._path = path
@@ -103,6 +106,7 @@ class Device:
 
     def follow_link(self, state: LinkState | None) -> None:
         """Be up or down as the operator made the link, None meaning that it is deleted."""
+        self.has_seen_link.set()
         if state is None:
             self.hear_gone()
             return
