@@ -50,9 +50,10 @@ class Lanes(Protocol):
     """Whether sockets may hand over several datagrams as one."""
 
     def attend(self, sockets: Sockets | None) -> None:
-        """Serve these sockets and no others; with None, watch only for the interface's end.
+        """Serve these sockets and no others; with None, move nothing.
 
-        When this returns, nothing uses the sockets served before.
+        When this returns, nothing uses the sockets served before. What the system sends meanwhile
+        waits in the TUN device: a packet may come before we hear that the link is up.
         """
 
     def close(self) -> None:

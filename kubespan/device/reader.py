@@ -78,8 +78,11 @@ class Readers:
         tun.clear_offloads()
 
     def attend(self, sockets: Sockets | None) -> None:
-        """Read these sockets and no others; the TUN device is always read."""
-        self._tun_reader.open()
+        """Read these sockets and no others; with None, read nothing."""
+        if sockets is None:
+            self._tun_reader.close()
+        else:
+            self._tun_reader.open()
         loop = asyncio.get_running_loop()
         for one in self._read_sockets:
             loop.remove_reader(one)
@@ -90,7 +93,6 @@ class Readers:
     def close(self) -> None:
         """Read nothing any more."""
         self.attend(None)
-        self._tun_reader.close()
         self._handshakes.clear()
 
     def counters(self) -> Mapping[str, int]:

@@ -44,9 +44,9 @@ class Threads:
         self._counted: Counter[str] = Counter()
 
     def attend(self, sockets: Sockets | None) -> None:
-        """Serve these sockets and no others; the TUN device is always read."""
+        """Serve these sockets and no others; with None, move nothing."""
         self._stop()
-        if self._is_gone:
+        if self._is_gone or sockets is None:
             return
         self._lanes = fastpath.create_lanes(self._path, self._options(sockets))
         asyncio.get_running_loop().add_reader(self._lanes.upcall_fd, self._drain)
@@ -60,12 +60,11 @@ class Threads:
         """Return what all lanes so far did and dropped."""
         return self._counted if self._lanes is None else self._counted + _counts(self._lanes)
 
-    def _options(self, sockets: Sockets | None) -> LaneOptions:
-        ipv4, ipv6 = (sockets.ipv4, sockets.ipv6) if sockets is not None else (None, None)
+    def _options(self, sockets: Sockets) -> LaneOptions:
         return LaneOptions(
             tun_fd=self._tun.descriptor,
-            ipv4_fd=-1 if ipv4 is None else ipv4.fileno(),
-            ipv6_fd=-1 if ipv6 is None else ipv6.fileno(),
+            ipv4_fd=-1 if sockets.ipv4 is None else sockets.ipv4.fileno(),
+            ipv6_fd=-1 if sockets.ipv6 is None else sockets.ipv6.fileno(),
             vnet_header=self._tun.has_vnet_header,
             tcp_offload=Offload.TSO6 in self._offload,
             udp_offload=Offload.USO6 in self._offload,
