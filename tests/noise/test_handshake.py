@@ -232,6 +232,14 @@ def test_an_initiation_takes_the_place_of_a_pending_one() -> None:
     assert agree(ends.initiator.begin_session(), ends.responder.begin_session())
 
 
+def test_a_call_back_knows_no_index_of_the_other_end_yet() -> None:
+    ends = pair()
+    ends.consume(ends.initiation(7))
+    assert ends.responder.remote_index == 7
+    ends.responder.create_initiation(ephemeral=private_key(77), local_index=99, timestamp=moment(1))
+    assert (ends.responder.local_index, ends.responder.remote_index) == (99, 0)
+
+
 def test_the_index_of_a_given_up_initiation_can_still_be_released() -> None:
     ends = pair()
     initiation = ends.initiation()
@@ -286,9 +294,11 @@ def test_initiations_are_20_milliseconds_apart() -> None:
     ends = pair()
     ends.consume(ends.initiation(1), boot=100.0)
     second = ends.initiation(2)
-    reason = refusal(lambda: ends.consume(second, boot=100.019), ends.responder)
+    opened = open_initiation(ends.responder_local, second)
+    consume = partial(ends.responder.consume_initiation, opened, second)
+    reason = refusal(lambda: consume(boot=100.019), ends.responder)
     assert reason is DropReason.HANDSHAKE_FLOOD
-    ends.consume(second, boot=100.02)
+    consume(boot=100.02)
     assert ends.responder.last_initiation_consumed_at == 100.02
 
 
