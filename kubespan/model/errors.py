@@ -30,7 +30,7 @@ class InternalError(KubespanError):
     """Ours: a bug."""
 
 
-class SystemFault(KubespanError):  # noqa: N818  (a fault is what it is called everywhere)
+class SystemFault(KubespanError):
     """The operating system's: it refused `operation` with `errno`."""
 
     def __init__(self, operation: str, errno: int) -> None:
