@@ -31,7 +31,7 @@ GROUPS = (
     | RTMGRP_IPV6_RULE
 )
 SETTLE_AFTER = 0.02
-"""Seconds of collecting before a report: one command of an operator makes many messages."""
+"""Seconds between reports: one command of an operator makes many messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class RouteMonitor:
         self._gone: set[IPAddress] = set()
         self._checks: asyncio.Queue[tuple[tuple[Way, ...], int]] = asyncio.Queue()
         self._is_settling = False
+        self._has_news = False
 
     def start(self) -> None:
         """Begin to report."""
@@ -104,14 +105,22 @@ class RouteMonitor:
         self._settle()
 
     def _settle(self) -> None:
-        if not self._is_settling:
-            self._is_settling = True
-            asyncio.get_running_loop().call_later(SETTLE_AFTER, self._tell)
+        """Tell of the first change at once, and of all that follow it closely in one go."""
+        if self._is_settling:
+            self._has_news = True
+        else:
+            self._tell()
 
     def _tell(self) -> None:
         gone, self._gone = frozenset(self._gone), set()
-        self._is_settling = False
+        self._is_settling, self._has_news = True, False
+        asyncio.get_running_loop().call_later(SETTLE_AFTER, self._settled)
         self._report_change(gone)
+
+    def _settled(self) -> None:
+        self._is_settling = False
+        if self._has_news:
+            self._tell()
 
     async def _answer(self, pyroute2: Any, queries: Any) -> None:
         while True:
