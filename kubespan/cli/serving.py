@@ -35,6 +35,13 @@ LONGEST_BURST = 44
 LOOK_AFTER_SOCKET = 0.25
 """Seconds between looks at whether our socket file is still there."""
 
+LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def hold_signals() -> None:
+    """Let whoever asks us to leave wait until `serve` can leave cleanly."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
+
 
 def serve(tun: Tun, listener: Listener, log: logging.Logger) -> None:
     """Serve the interface until its end. Closes both. Raises ConfigError before it begins."""
@@ -58,6 +65,7 @@ async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logg
         log,
         key_log=None if key_log is None else key_log.record,
     )
+    _leave_when_asked(device)
     link, routes = _monitors(tun, device)
     server = Server(listener, device, log)
     device.start()
@@ -110,11 +118,15 @@ def _monitors(tun: Tun, device: Device) -> tuple[LinkMonitor, RouteMonitor]:
     return link, routes
 
 
-async def _until_the_end(device: Device, listener: Listener) -> None:
-    """Return when the interface is gone, the socket file is, or somebody asks us to leave."""
+def _leave_when_asked(device: Device) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in LEAVE_SIGNALS:
         loop.add_signal_handler(number, device.gone.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)
+
+
+async def _until_the_end(device: Device, listener: Listener) -> None:
+    """Return when the interface is gone, the socket file is, or somebody asked us to leave."""
     while listener.is_reachable and not device.gone.is_set():
         try:
             await asyncio.wait_for(device.gone.wait(), LOOK_AFTER_SOCKET)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import kubespan
 from kubespan.api.listener import Listener, adopt, listen
-from kubespan.cli.serving import serve
+from kubespan.cli.serving import hold_signals, serve
 from kubespan.linux.tun import Tun, adopt_tun, create_tun
 from kubespan.model.errors import ConfigError, KubespanError
 
@@ -95,6 +95,7 @@ def run(asked: Invocation) -> None:
 
     Raises KubespanError while setting up; nothing is left behind then.
     """
+    hold_signals()
     tun, listener = _set_up(asked)
     if not asked.foreground and not _goes_on_in_background(asked):
         return
