@@ -1,27 +1,39 @@
 """Follows one interface, up or down and its MTU, into whatever network namespace it is moved.
 
 The interface is known by its TUN descriptor alone: which namespace it is in, and what it is called
-there, is asked of that. Where the namespace may not be entered, the interface counts as up.
-man 2 setns, man 7 rtnetlink; Linux drivers/net/tun.c (TUNGETDEVNETNS).
+there, is asked of that. It never stays in a namespace but its own, as neither a thread nor a
+socket: either would keep a deleted namespace alive. Messages only say when to look; from another
+namespace they come only once that has a number in ours. Where the namespace may not be entered,
+the interface counts as up. man 2 setns, man 7 rtnetlink; Linux drivers/net/tun.c
+(TUNGETDEVNETNS), net/netlink/af_netlink.c (NETLINK_LISTEN_ALL_NSID).
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from errno import EBADFD
+from errno import EBADFD, ENODEV
 from typing import Any, Final
 
-from kubespan.linux.netlink import NetlinkThread, subscribe
+from kubespan.linux.netlink import Messages, NetlinkThread, subscribe
 from kubespan.linux.syscall import enter_network_namespace
 from kubespan.linux.tun import Tun
 from kubespan.model.errors import SystemFault
 
 RTMGRP_LINK = 0x1
+SIOCGIFFLAGS = 0x8913
+SIOCGIFMTU = 0x8921
 IFF_UP = 0x1
 LOOK_AGAIN_AFTER = 0.005
+LOOK_AT_LEAST_EVERY = 1.0
+"""Seconds. A namespace that is deleted with the interface in it sends no message."""
+
 OWN_NAMESPACE = "/proc/thread-self/ns/net"
 
 
@@ -52,6 +64,8 @@ class LinkMonitor:
         self._report = report
         self._longest_burst = longest_burst
         self._thread = NetlinkThread("kubespan-link", self._follow)
+        self._reported: LinkState | None = None
+        self._numbered: os.stat_result | None = None
 
     def start(self) -> None:
         """Begin to report."""
@@ -67,63 +81,101 @@ class LinkMonitor:
         try:
             while True:
                 try:
-                    await self._follow_here(pyroute2)
+                    await self._watch(pyroute2)
                 except pyroute2.NetlinkError:
                     # Messages were lost: look afresh.
                     await asyncio.sleep(LOOK_AGAIN_AFTER)
         except (SystemFault, OSError) as fault:
             self._report(None if fault.errno == EBADFD else UNKNOWN)
 
-    async def _follow_here(self, pyroute2: Any) -> None:
-        """Report on the interface for as long as it is in the namespace that it is in now."""
-        self._enter()
-        async with pyroute2.AsyncIPRoute() as events, pyroute2.AsyncIPRoute() as queries:
+    async def _watch(self, pyroute2: Any) -> None:
+        """Look whenever there is a reason to, until messages are lost or the interface is."""
+        async with pyroute2.AsyncIPRoute(all_ns=True) as events, pyroute2.AsyncIPRoute() as queries:
+            is_due = asyncio.Event()
             messages = await subscribe(events, RTMGRP_LINK)
-            link = await self._find(pyroute2, queries)
-            if link is None:
-                await asyncio.sleep(LOOK_AGAIN_AFTER)
-                return
-            self._report(_state(link))
-            await self._limit_bursts(pyroute2, queries, link["index"])
-            async for message in messages:
-                if message.get("index") != link["index"]:
-                    continue
-                if message["event"] == "RTM_DELLINK":
-                    return
-                self._report(_state(message))
+            listening = asyncio.create_task(self._listen(messages, is_due))
+            listening.add_done_callback(lambda _: is_due.set())
+            try:
+                await self._limit_bursts(pyroute2, queries)
+                while not listening.done():
+                    is_due.clear()
+                    if not await self._look(pyroute2, queries):
+                        await asyncio.sleep(LOOK_AGAIN_AFTER)
+                        continue
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(is_due.wait(), LOOK_AT_LEAST_EVERY)
+                await listening
+            finally:
+                listening.cancel()
 
-    def _enter(self) -> None:
+    async def _listen(self, messages: Messages, is_due: asyncio.Event) -> None:
+        async for message in messages:
+            if message.get_attr("IFLA_IFNAME") == self._tun.name:
+                is_due.set()
+
+    async def _look(self, pyroute2: Any, queries: Any) -> bool:
+        """Report what has changed; False if the interface moved meanwhile."""
         namespace = self._tun.open_namespace()
         try:
-            if not _is_own(namespace):
-                enter_network_namespace(namespace)
+            await self._number(pyroute2, queries, namespace)
+            state = self._visit(namespace)
         finally:
             os.close(namespace)
+        if state is not None and state != self._reported:
+            self._reported = state
+            self._report(state)
+        return state is not None
 
-    async def _find(self, pyroute2: Any, queries: Any) -> Any:
-        """Return the link, or None if it has left for another namespace meanwhile."""
-        try:
-            (link,) = await queries.link("get", ifname=self._tun.name)
-        except pyroute2.NetlinkError:
-            return None
-        namespace = self._tun.open_namespace()
+    async def _number(self, pyroute2: Any, queries: Any, namespace: int) -> None:
+        """Give a namespace a number in ours, so that its messages reach us."""
+        identity = os.fstat(namespace)
+        if self._numbered is None or not os.path.samestat(identity, self._numbered):
+            with suppress(pyroute2.NetlinkError):  # it has one
+                await queries.set_netnsid(fd=namespace)
+            self._numbered = identity
+
+    def _visit(self, namespace: int) -> LinkState | None:
+        """Return what the interface is like in a namespace, None if it is not there any more."""
+        if _is_own(namespace):
+            return self._inspect()
+        with open(OWN_NAMESPACE) as own:  # noqa: PTH123  a namespace is no file with a path
+            enter_network_namespace(namespace)
+            try:
+                return self._inspect()
+            finally:
+                enter_network_namespace(own.fileno())
+
+    def _inspect(self) -> LinkState | None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            name = self._tun.name.encode()
+            try:
+                flags = _interface_request(asking, SIOCGIFFLAGS, name, "H")
+                mtu = _interface_request(asking, SIOCGIFMTU, name, "i")
+            except OSError as error:
+                if error.errno == ENODEV:
+                    return None
+                raise
+        here = self._tun.open_namespace()
         try:
             # Otherwise what was found may be another interface of that name.
-            return link if _is_own(namespace) else None
+            return LinkState(bool(flags & IFF_UP), mtu) if _is_own(here) else None
         finally:
-            os.close(namespace)
+            os.close(here)
 
-    async def _limit_bursts(self, pyroute2: Any, queries: Any, index: int) -> None:
+    async def _limit_bursts(self, pyroute2: Any, queries: Any) -> None:
         if not self._longest_burst:
             return
-        try:
-            await queries.link("set", index=index, gso_max_segs=self._longest_burst)
-        except pyroute2.NetlinkError:
-            return  # a convenience only: longer bursts are sent in two parts
+        # A convenience only: where the interface has left already, longer bursts are sent in two.
+        with suppress(pyroute2.NetlinkError):
+            (link,) = await queries.link("get", ifname=self._tun.name)
+            await queries.link("set", index=link["index"], gso_max_segs=self._longest_burst)
 
 
-def _state(link: Any) -> LinkState:
-    return LinkState(bool(link["flags"] & IFF_UP), link.get_attr("IFLA_MTU") or 0)
+def _interface_request(asking: socket.socket, request: int, name: bytes, kind: str) -> int:
+    answer = fcntl.ioctl(asking, request, struct.pack("16s24x", name))
+    value: int
+    (value,) = struct.unpack_from(kind, answer, 16)
+    return value
 
 
 def _is_own(namespace: int) -> bool:
