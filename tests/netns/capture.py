@@ -115,8 +115,8 @@ class Capture:
         while not self._stopped.is_set():
             try:
                 data, address = self._socket.recvfrom(1 << 16)
-            except TimeoutError:
-                continue
+            except OSError:
+                continue  # nothing came, or the interface is down for now
             packet = Packet.parse(data, time.monotonic())
             if packet and not (self._loopback and address[2] == PACKET_OUTGOING):
                 self._packets.append(packet)

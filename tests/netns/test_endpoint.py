@@ -170,8 +170,8 @@ def test_the_asked_address_may_live_on_another_interface(
     left, right = pair.left, pair.right
     lab.cable(left.namespace, "side0", lab.namespace("nowhere"), "wire0")
     left.namespace.address("side0", "203.0.113.1/24", "2001:db8:1::1/64")
-    right.namespace.ip("route", "add", "203.0.113.0/24", "dev", "wire0")
-    right.namespace.ip("-6", "route", "add", "2001:db8:1::/64", "dev", "wire0")
+    right.namespace.ip("route", "add", "203.0.113.0/24", "via", "192.0.2.1")
+    right.namespace.ip("route", "add", "2001:db8:1::/64", "via", "2001:db8::1")
     pair.up()
     asked = {4: "203.0.113.1", 6: "[2001:db8:1::1]"}[outer]
     right.peer(left.keys.public, "endpoint", f"{asked}:{LEFT_PORT}")

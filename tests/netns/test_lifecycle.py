@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import statistics
 import stat
+import statistics
 import subprocess
 from collections.abc import Callable
 
@@ -198,7 +198,7 @@ def test_the_port_is_free_when_the_daemon_is_gone(hosts: Pair) -> None:
     hosts.up()
     hosts.left.delete()
     eventually("process and socket are gone", hosts.left.is_gone, LEAVING)
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
         with hosts.left.born.socket(family, socket.SOCK_DGRAM) as other:
             other.bind((address, LEFT_PORT))
 
