@@ -162,7 +162,7 @@ cdef struct KeypairState:
     uint64_t created_at          # loop at birth; both
     uint64_t send_counter        # out, loop: atomic add of what is taken
     uint64_t rekey_told_at       # both: when REKEY_DUE was last told
-    uint64_t confirmed_told      # in: 1 once CONFIRMED has been told
+    uint64_t confirmed_told      # in: 1 once CONFIRMED has been told; out reads it
     uint32_t replay_lock         # in, loop: held for one check
     uint64_t replay_end          # under the lock: greatest counter accepted, plus one
     uint64_t replay_bitmap[128]  # under the lock: a ring of bits, counter modulo 8192

@@ -726,11 +726,23 @@ cdef void tun_frame(LaneState *lane, size_t length, uint32_t *count, uint32_t *u
         no_peer(lane, &f)
         return
     slot = &lane.table.slots[number]
-    keypair = <KeypairState *>load_pointer(&slot.current)
+    keypair = sending_keypair(slot)
     if not can_seal(lane, slot, keypair, f.segments):
         hand_up(lane, &f)
         return
     cut_packets(lane, &f, <uint32_t>number, keypair, count, used)
+
+
+cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
+    """`next` from its first use on, for a peer that began anew may have forgotten `current`.
+
+    Where there is no `current`, nothing is sent under `next` either before the loop says so.
+    """
+    cdef KeypairState *current = <KeypairState *>load_pointer(&slot.current)
+    cdef KeypairState *following = <KeypairState *>load_pointer(&slot.next)
+    if current != NULL and following != NULL and load_acquire(&following.confirmed_told):
+        return following
+    return current
 
 
 cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair,
@@ -1004,8 +1016,8 @@ cdef void accept_message(LaneState *lane, InboundMessage *m) noexcept nogil:
     """Authenticated and fresh: it confirms a key, moves the endpoint, counts; then the inside."""
     cdef SlotState *slot = &lane.table.slots[m.slot]
     if m.keypair == load_pointer(&slot.next) and not m.keypair.confirmed_told:
-        m.keypair.confirmed_told = ring_push(
-            &lane.ring, UPCALL_CONFIRMED, m.keypair.local_index, NULL, 0, NULL)
+        store_release(&m.keypair.confirmed_told, ring_push(
+            &lane.ring, UPCALL_CONFIRMED, m.keypair.local_index, NULL, 0, NULL))
     roam(slot, &m.datagram.origin)
     note_received(slot, lane.now, m.length + OVERHEAD, m.length > 0)
     if m.keypair == load_pointer(&slot.current) and m.keypair.is_initiator:

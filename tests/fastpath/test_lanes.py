@@ -261,6 +261,34 @@ def test_nothing_is_sent_under_next(bench: Bench) -> None:
     assert bench.upcall().kind == UpcallKind.OUTBOUND
 
 
+def test_what_follows_the_first_use_of_next_is_sent_under_it(bench: Bench) -> None:
+    """The peer began anew and has forgotten what we call the current session."""
+    forgotten = bench.path.create_keypair(
+        send_key=bytes(32),
+        receive_key=bytes(32),
+        local_index=OUR_INDEX + 1,
+        remote_index=THEIR_INDEX + 1,
+        is_initiator=True,
+        created_at=boot(),
+    )
+    bench.slot.install(None, forgotten, bench.keypair)
+    bench.from_system(ipv4("10.0.0.1", "10.0.0.2"))
+    assert struct.unpack("<I", bench.at_peer()[4:8]) == (THEIR_INDEX + 1,)
+    bench.from_peer(ipv4("10.0.0.2", "10.0.0.1"))
+    assert bench.at_system()
+    bench.from_system(ipv4("10.0.0.1", "10.0.0.2", b"answer"))
+    assert bench.opened_at_peer()[20:26] == b"answer"
+
+
+def test_under_next_alone_nothing_is_sent_before_the_loop_says_so(bench: Bench) -> None:
+    bench.establish("next")
+    bench.from_peer(ipv4("10.0.0.2", "10.0.0.1"))
+    assert bench.at_system()
+    assert bench.upcall().kind == UpcallKind.CONFIRMED
+    bench.from_system(ipv4("10.0.0.1", "10.0.0.2"))
+    assert bench.upcall().kind == UpcallKind.OUTBOUND
+
+
 @pytest.mark.parametrize("destination", ["11.0.0.1", "192.0.2.1"])
 def test_without_a_peer_a_packet_is_counted_and_told(bench: Bench, destination: str) -> None:
     packet = ipv4("10.0.0.1", destination)
