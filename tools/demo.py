@@ -90,7 +90,7 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "LOG_LEVEL": "error"},
+                env={**os.environ, "LOG_LEVEL": os.environ.get("LOG_LEVEL","error")},
             )
         while not self.socket.exists():
             if self.process.poll() is not None or time.monotonic() - began > START_TIMEOUT:
