@@ -81,7 +81,7 @@ class Host:
         return ("setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.name, *words)
 
     def start(self, directory: Path) -> float:
-        """Start the WireGuard program; return the seconds until it was ready for `wg`."""
+        """Start the WireGuard program; return the seconds until it answered `wg`."""
         self.log = directory / f"{self.name}.log"
         began = time.monotonic()
         with self.log.open("wb") as log:
@@ -90,12 +90,13 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "LOG_LEVEL": os.environ.get("LOG_LEVEL","error")},
+                env={"LOG_LEVEL": "error", **os.environ},
             )
         while not self.socket.exists():
             if self.process.poll() is not None or time.monotonic() - began > START_TIMEOUT:
                 raise FailedError(f"{self.title} did not start on {self.name}")
-            time.sleep(0.005)
+            time.sleep(0.001)
+        run("wg", "show", self.interface)
         return time.monotonic() - began
 
     def configure(self, other: Host, preshared_key: str) -> None:
@@ -209,7 +210,7 @@ def introduce(left: Host, right: Host) -> None:
 def bring_up(left: Host, right: Host, directory: Path) -> None:
     """Start both programs, give them their keys, and watch the first handshake."""
     ready = [host.start(directory) for host in (left, right)]
-    tell("started", f"ready for `wg` after {ready[0]:.2f} s and {ready[1]:.2f} s")
+    tell("started", f"`wg` was answered after {ready[0]:.2f} s and {ready[1]:.2f} s")
     preshared_key = run("wg", "genpsk").strip()
     left.configure(right, preshared_key)
     right.configure(left, preshared_key)
