@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Self, final
 
+from typing_extensions import disjoint_base
+
 __test__: dict[str, str]
 
 def use_libcrypto() -> bool:
@@ -76,7 +78,7 @@ class Keypair:
     def created_at(self) -> float: ...
     send_counter: int
     def seal(self, packet: bytes) -> bytes:
-        """The whole transport datagram of a padded or empty packet. OverflowError past the limit."""
+        """The transport datagram of a padded or empty packet. OverflowError past the limit."""
 
     def open(self, datagram: bytes) -> bytes | int:
         """The plaintext of a transport datagram, or the DropReason number that refuses it."""
@@ -87,6 +89,7 @@ class Keypair:
     def wipe(self) -> None:
         """The keys are overwritten once no lane can hold them: when the last reference goes."""
 
+@disjoint_base
 class Slot:
     """One peer as the lanes see it. Times are boot seconds, 0.0 = none."""
 
