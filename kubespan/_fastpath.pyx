@@ -745,19 +745,6 @@ cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
     return current
 
 
-cdef KeypairState *sealing_keypair(SlotState *slot) noexcept nogil:
-    """`current`, or a `next` that the peer has used and the loop is about to rotate.
-
-    The answer to the packet that confirmed it must not wait for the loop: a peer that has lost its
-    former session cannot open anything else. Without `current` the loop may be withholding `next`.
-    """
-    cdef KeypairState *current = <KeypairState *>load_pointer(&slot.current)
-    cdef KeypairState *following = <KeypairState *>load_pointer(&slot.next)
-    if current != NULL and following != NULL and load_relaxed(&following.confirmed_told):
-        return following
-    return current
-
-
 cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair,
                    uint32_t packets) noexcept nogil:
     return (keypair != NULL
