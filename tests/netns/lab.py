@@ -299,6 +299,7 @@ class Laboratory:
         self._stack = ExitStack()
         self._folder = Path()
         self._tunnels: list[Tunnel] = []
+        self.all_namespaces: list[Namespace] = []
 
     def __enter__(self) -> Self:
         need("ip", "ping", "wg")
@@ -324,6 +325,7 @@ class Laboratory:
     def namespace(self, label: str) -> Namespace:
         """Add a namespace with its loopback up."""
         namespace = Namespace(label)
+        self.all_namespaces.append(namespace)
         self._stack.callback(namespace.close)
         return namespace
 

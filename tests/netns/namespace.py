@@ -149,6 +149,15 @@ class Namespace:
         """Open a socket that belongs in here."""
         return self.inside(lambda: socket.socket(family, kind, protocol))
 
+    def udp_ports(self) -> set[int]:
+        """Return the UDP ports that are bound in here, in either family."""
+        tables = [Path("/proc/thread-self/net", name) for name in ("udp", "udp6")]
+        text = self.inside(lambda: "".join(table.read_text() for table in tables))
+        return {
+            int(port, 16)
+            for port in re.findall(r"^ *\d+: [0-9A-F]+:([0-9A-F]{4})", text, re.MULTILINE)
+        }
+
     def ping(self, address: str, *options: str, count: int = 1, size: int = 56) -> None:
         """Ping, waiting at most a second for each; every single one is answered."""
         words = ("ping", "-n", "-q", "-c", str(count), "-s", str(size), "-W", "1", *options)

@@ -206,8 +206,7 @@ def unreachable(tunnel_pair: Pair, address: str) -> list[Packet]:
     protocol, kind, code = (ICMP6, 1, 3) if ":" in address else (ICMP, 3, 1)
     with Capture(left.namespace, left.name) as capture:
         assert left.namespace.answers(address) == 0
-        errors = [p for p in capture.packets(protocol) if p.body[:2] == bytes((kind, code))]
-    return errors
+        return [p for p in capture.packets(protocol) if p.body[:2] == bytes((kind, code))]
 
 
 @pytest.mark.parametrize("address", ["10.77.0.99", "fd77::99"])

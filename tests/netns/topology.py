@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.netns.lab import Laboratory, Tunnel
+from tests.netns.lab import Laboratory, Tunnel, eventually
 from tests.netns.namespace import Namespace
 from tests.netns.traffic import TRANSFER, send_tcp
 from tests.peers import Program
@@ -44,9 +44,14 @@ class Pair:
         self.right.peer(self.left.keys.public, "endpoint", f"{left}:{LEFT_PORT}")
 
     def up(self, mtu: int = 1420) -> None:
-        """Bring both interfaces up."""
-        self.left.up(mtu)
-        self.right.up(mtu)
+        """Bring both interfaces up, and wait until both ends listen."""
+        for tunnel in (self.left, self.right):
+            tunnel.up(mtu)
+        eventually("both listen", self._both_listen)
+
+    def _both_listen(self) -> bool:
+        ends = ((end.born, int(end.shown("listen-port"))) for end in (self.left, self.right))
+        return all(port in born.udp_ports() for born, port in ends)
 
     def ping(self, count: int = 1) -> None:
         """Ping with both families both ways."""
