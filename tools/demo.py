@@ -269,9 +269,9 @@ def ours() -> str:
 
 
 def neighbour() -> str:
-    """Find the newest wireguard-go: one the tests have built, the system's, else our own."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    built = cache / "kubespan" / "wireguard-go"
+    """Find the newest wireguard-go: one that tests have built, the system's, else our own."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "kubespan" / "wireguard-go-latest" / "wireguard"
     if os.access(built, os.X_OK):
         return str(built)
     return shutil.which("wireguard-go") or ours()
