@@ -70,9 +70,13 @@ enum offload_error {
     OFFLOAD_BAD_TRANSPORT = -3, /* GSO, but no such TCP or UDP header lies there */
     OFFLOAD_BAD_HEADER = -4,    /* the vnet header contradicts the packet or points outside it */
     OFFLOAD_UNSUPPORTED = -5,   /* a GSO type never asked for */
-    OFFLOAD_TOO_MANY = -6,      /* more segments than the caller takes (a tiny MSS) */
+    OFFLOAD_TOO_MANY = -6,      /* more segments, or more bytes of repeated headers, than the caller
+                                   takes (a tiny MSS) */
     OFFLOAD_FULL = -7           /* offload_add: write the batch out first; packet not taken */
 };
+
+/* Header bytes a caller makes room for in each segment; only IPv6 extension headers need more. */
+enum { OFFLOAD_HEADER_BYTES = 128 };
 
 /* Filled by offload_parse, read-only afterwards; points into the frame it was made from. */
 struct offload_frame {
@@ -98,8 +102,9 @@ struct offload_frame {
  * The frame is understood, and its checksum complete where the kernel left that to us.
  *
  * frame: len bytes as read from the TUN, vnet header first; written to in place when a checksum is
- * completed. max_segments: the most packets the caller can take at once. Header lengths come from
- * the packet, never from hdr_len. Of a GSO frame the real length counts, not the IP header's: every
+ * completed. max_segments: the most packets the caller can take at once; all of them together are
+ * never longer than the frame and max_segments * OFFLOAD_HEADER_BYTES. Header lengths come from the
+ * packet, never from hdr_len. Of a GSO frame the real length counts, not the IP header's: every
  * segment gets a new one. IPv6 extension headers (hop-by-hop, routing, destination) are walked.
  *
  * With segments == 1 (always so for VNET_GSO_NONE) packet[0 .. packet_length) is the finished

@@ -283,17 +283,6 @@ static void join(struct offload_batch *b, struct offload_group *g, const struct 
     g->closed = g->push || c->payload < g->gso_size;
 }
 
-static struct offload_group *open_group(struct offload_batch *b, const struct candidate *c)
-{
-    struct offload_group *g = &b->group[b->groups++];
-    g->packet = c->packet;
-    g->first_length = g->length = c->len;
-    g->packets = 1;
-    g->ip_version = 0;
-    g->closed = 1;
-    return g;
-}
-
 /* The group may be joined, and as its flow's latest takes the older one's place in the bucket. */
 static void publish_group(struct offload_batch *b, struct offload_group *g, uint16_t *link,
                           const struct candidate *c)
@@ -314,20 +303,34 @@ static void publish_group(struct offload_batch *b, struct offload_group *g, uint
     *link = (uint16_t)(g - b->group);
 }
 
-static void add_to_flow(struct offload_batch *b, struct candidate *c)
+static int add_alone(struct offload_batch *b, const struct candidate *c)
+{
+    if (b->groups == OFFLOAD_MAX_GROUPS)
+        return OFFLOAD_FULL;
+    struct offload_group *g = &b->group[b->groups++];
+    g->packet = c->packet;
+    g->first_length = g->length = c->len;
+    g->packets = 1;
+    g->ip_version = 0;
+    g->closed = 1;
+    return 0;
+}
+
+static int add_to_flow(struct offload_batch *b, struct candidate *c)
 {
     uint16_t *link = find_flow(b, c);
     if (*link != NONE) {
         struct offload_group *latest = &b->group[*link];
         if (c->joinable && fits(latest, c)) {
             join(b, latest, c);
-            return;
+            return 0;
         }
         latest->closed = 1;
     }
-    struct offload_group *g = open_group(b, c);
-    if (c->joinable)
-        publish_group(b, g, link, c);
+    int error = add_alone(b, c);
+    if (!error && c->joinable)
+        publish_group(b, &b->group[b->groups - 1], link, c);
+    return error;
 }
 
 void offload_begin(struct offload_batch *b, uint32_t features)
@@ -340,20 +343,18 @@ void offload_begin(struct offload_batch *b, uint32_t features)
 int offload_add(struct offload_batch *b, uint8_t *packet, size_t len)
 {
     struct candidate c = {.packet = packet, .len = (uint32_t)len};
-    if (b->groups == OFFLOAD_MAX_GROUPS || b->slices == OFFLOAD_MAX_SLICES)
+    if (b->slices == OFFLOAD_MAX_SLICES)
         return OFFLOAD_FULL;
     switch (read_packet(b, &c)) {
     case OF_FLOW:
-        add_to_flow(b, &c);
-        return 0;
+        return add_to_flow(b, &c);
     case OF_PAIR:
         close_pair(b, &c);
         break;
     case FREE:
         break;
     }
-    open_group(b, &c);
-    return 0;
+    return add_alone(b, &c);
 }
 
 /* The overwritten fields of the first packet go to or come back from g->saved. */

@@ -139,7 +139,8 @@ static int count_segments(struct offload_frame *f, uint32_t gso_size, uint32_t m
     uint32_t payload = f->packet_length - f->header_length;
     f->gso_size = gso_size;
     f->segments = payload ? (payload + gso_size - 1) / gso_size : 1;
-    if (f->segments > max_segments)
+    uint64_t repeated = f->segments > 1 ? (uint64_t)f->segments * f->header_length : 0;
+    if (f->segments > max_segments || repeated > (uint64_t)max_segments * OFFLOAD_HEADER_BYTES)
         return OFFLOAD_TOO_MANY;
     f->last_length = f->packet_length - (f->segments - 1) * gso_size;
     f->segment_length = f->segments > 1 ? f->header_length + gso_size : f->last_length;
