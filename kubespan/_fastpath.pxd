@@ -140,6 +140,7 @@ cdef enum DropReason:
     SEND_FAILED = 22
     TUN_REFUSED = 23
     BAD_OUTBOUND = 24
+    ROUTING_LOOP = 26
     DROP_REASONS = 32
 
 # What a lane hands up whole, because only Python decides about it.

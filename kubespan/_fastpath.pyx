@@ -87,6 +87,7 @@ def numbers():
         "WRONG_SOURCE": <int>WRONG_SOURCE, "NO_PEER": <int>NO_PEER, "QUEUE_FULL": <int>QUEUE_FULL,
         "INTERFACE_DOWN": <int>INTERFACE_DOWN, "SEND_FAILED": <int>SEND_FAILED,
         "TUN_REFUSED": <int>TUN_REFUSED, "BAD_OUTBOUND": <int>BAD_OUTBOUND,
+        "ROUTING_LOOP": <int>ROUTING_LOOP,
     }
     upcalls = {
         "OUTBOUND": <int>UPCALL_OUTBOUND, "NO_PEER": <int>UPCALL_NO_PEER,
@@ -730,6 +731,9 @@ cdef void tun_frame(LaneState *lane, size_t length, uint32_t *count, uint32_t *u
     if not can_seal(lane, slot, keypair, f.segments):
         hand_up(lane, &f)
         return
+    if is_own_message(&f, slot, keypair):
+        drop(lane, ROUTING_LOOP, f.segments)
+        return
     cut_packets(lane, &f, <uint32_t>number, keypair, count, used)
 
 
@@ -751,6 +755,33 @@ cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair,
             and lane.now < keypair.created_at + REJECT_AFTER_TIME
             and load_relaxed(&keypair.send_counter) + packets <= REJECT_AFTER_MESSAGES
             and slot.endpoint.family != 0)
+
+
+cdef bint is_own_message(offload_frame *f, SlotState *slot, KeypairState *keypair) noexcept nogil:
+    """Whether a route led our own message to this peer back into the tunnel. wireguard/loop.py."""
+    cdef const uint8_t *p = f.packet
+    cdef const uint8_t *udp = udp_header(p, f.packet_length)
+    cdef udp_endpoint e
+    if (udp == NULL or udp + 8 + HEADER_SIZE > p + f.packet_length
+            or read_le32(udp + 8) != TRANSPORT or read_le32(udp + 12) != keypair.remote_index):
+        return False
+    endpoint_read(slot, &e)
+    if e.port != <uint16_t>(udp[2] << 8 | udp[3]):
+        return False
+    if p[0] >> 4 == 4:
+        return e.family == AF_INET and memcmp(e.address, p + 16, 4) == 0
+    return e.family == AF_INET6 and memcmp(e.address, p + 24, 16) == 0
+
+
+cdef const uint8_t *udp_header(const uint8_t *p, size_t length) noexcept nogil:
+    """Where the UDP header begins in a whole packet or a first fragment, NULL if there is none."""
+    if p[0] >> 4 == 4:
+        return p + (p[0] & 15) * 4 if p[9] == 17 and not (p[6] & 31 or p[7]) else NULL
+    if p[6] == 17:
+        return p + 40
+    if p[6] == 44 and length >= 48 and p[40] == 17 and not (p[42] or p[43] & 0xf8):
+        return p + 48
+    return NULL
 
 
 cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, KeypairState *keypair,

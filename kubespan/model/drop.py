@@ -38,3 +38,4 @@ class DropReason(IntEnum):
     TUN_REFUSED = 23  # the operating system would not accept a packet
     BAD_OUTBOUND = 24  # a frame from the TUN device that is not IP of the length it claims
     NO_KEY = 25  # the interface has no private key
+    ROUTING_LOOP = 26  # an outgoing packet that is our own message to the very peer it would go to

@@ -27,7 +27,8 @@ from kubespan.noise.handshake import Handshake, OpenedInitiation
 from kubespan.noise.messages import CookieReply, Initiation, Response
 from kubespan.noise.tai64n import timestamp
 from kubespan.wireguard.datapath import Keypair
-from kubespan.wireguard.effects import Effect, Event, PeerEvent
+from kubespan.wireguard.effects import Dropped, Effect, Event, PeerEvent
+from kubespan.wireguard.loop import is_own_message
 from kubespan.wireguard.outbox import Outbox
 from kubespan.wireguard.sessions import Sessions, is_old_for_receiving, is_old_for_sending
 from kubespan.wireguard.surroundings import Result, Role, Surroundings
@@ -141,7 +142,15 @@ class Peer:
 
     def send_packet(self, packet: bytes, now: Instant) -> list[Effect]:
         """Seal and send a packet, or keep it until there is a session to send it under."""
+        if self._is_looping(packet):
+            return [Dropped(DropReason.ROUTING_LOOP)]
         return self._outbox.stage(packet) + self.flush_staged(now)
+
+    def _is_looping(self, packet: bytes) -> bool:
+        current, endpoint = self.slot.current, self.slot.endpoint
+        if current is None or endpoint is None:
+            return False
+        return is_own_message(packet, endpoint, current.remote_index)
 
     def send_keepalive(self, now: Instant) -> list[Effect]:
         """Send what waits, or if nothing does, an empty packet."""

@@ -22,6 +22,7 @@ from kubespan.fastpath import LaneOptions, UpcallKind
 from kubespan.model.address import Arrival, Endpoint, Prefix, Source
 from kubespan.model.drop import DropReason
 from kubespan.wireguard.keypair import PureKeypair
+from tests.wireguard.loops import ENDPOINTS, INDEX, OTHERS, ROUND_TRIPS, message
 
 OURS, THEIRS = bytes(range(32)), bytes(range(32, 64))
 OUR_INDEX, THEIR_INDEX = 0x01020304, 0x0A0B0C0D
@@ -41,9 +42,11 @@ def checksum(data: bytes) -> int:
     return total ^ 0xFFFF
 
 
-def ipv4(source: str, destination: str, payload: bytes = b"", tos: int = 0) -> bytes:
+def ipv4(
+    source: str, destination: str, payload: bytes = b"", tos: int = 0, protocol: int = 253
+) -> bytes:
     length = 20 + len(payload)
-    head = struct.pack("!BBHHHBBH", 0x45, tos, length, 1, 0, 64, 253, 0)
+    head = struct.pack("!BBHHHBBH", 0x45, tos, length, 1, 0, 64, protocol, 0)
     head += ip_address(source).packed + ip_address(destination).packed
     return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + payload
 
@@ -287,6 +290,38 @@ def test_under_next_alone_nothing_is_sent_before_the_loop_says_so(bench: Bench) 
     assert bench.upcall().kind == UpcallKind.CONFIRMED
     bench.from_system(ipv4("10.0.0.1", "10.0.0.2"))
     assert bench.upcall().kind == UpcallKind.OUTBOUND
+
+
+@pytest.mark.parametrize(("version", "packet"), ROUND_TRIPS)
+def test_our_own_message_is_not_sent_round_again(
+    bench: Bench, version: int, packet: bytes
+) -> None:
+    assert THEIR_INDEX == INDEX
+    bench.establish()
+    bench.slot.endpoint = ENDPOINTS[version]
+    bench.from_system(packet)
+    bench.dropped(DropReason.ROUTING_LOOP)
+
+
+@pytest.mark.parametrize(
+    "packet", [packet for version, packet in OTHERS if version == 6]
+)
+def test_what_only_looks_like_it_is_sent(bench: Bench, packet: bytes) -> None:
+    bench.establish()
+    bench.slot.endpoint = ENDPOINTS[6]
+    bench.from_system(packet)
+    bench.dropped(DropReason.SEND_FAILED)  # for want of an IPv6 socket
+
+
+@pytest.mark.parametrize("index", [THEIR_INDEX, THEIR_INDEX + 1])
+def test_another_tunnel_may_pass_through_this_one(bench: Bench, index: int) -> None:
+    """To the same endpoint, but in another session; or in this one, but to another port."""
+    bench.establish()
+    bench.path.publish_routes([(Prefix.parse("127.0.0.1/32"), bench.slot)])
+    port = bench.address(bench.peer).port + (index == THEIR_INDEX)
+    packet = ipv4("10.0.0.1", "127.0.0.1", message(index=index, port=port), protocol=17)
+    bench.from_system(packet)
+    assert bench.opened_at_peer()[: len(packet)] == packet
 
 
 @pytest.mark.parametrize("destination", ["11.0.0.1", "192.0.2.1"])

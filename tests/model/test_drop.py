@@ -31,6 +31,7 @@ IN_ORDER = (
     "TUN_REFUSED",
     "BAD_OUTBOUND",
     "NO_KEY",
+    "ROUTING_LOOP",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from random import Random
 
@@ -104,6 +105,16 @@ def test_what_waits_confirms_in_place_of_a_keepalive() -> None:
     effects = ends.handshake(at(0))
     assert events(effects) == [Event.HANDSHAKE_COMPLETED]
     assert [len(datagram) for datagram in datagrams(effects)] == [64]
+
+
+def test_our_own_message_is_not_sent_round_again() -> None:
+    ends = Ends()
+    ends.handshake(at(0))
+    ends.one.set_endpoint(Endpoint.parse("10.0.0.2:2"))
+    (datagram,) = datagrams(ends.one.send_packet(PACKET, at(1)))
+    udp = struct.pack("!HHHH", 1, 2, 8 + len(datagram), 0)
+    effects = ends.one.send_packet(ipv4("10.0.0.1", "10.0.0.2", udp + datagram), at(1))
+    assert effects == [Dropped(DropReason.ROUTING_LOOP)]
 
 
 def test_confirming_rotates_once() -> None:
