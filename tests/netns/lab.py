@@ -134,7 +134,7 @@ class Tunnel:
         """Tell whether the daemon still is a living process."""
         if self._process is not None:
             return self._process.poll() is None
-        return self.pid != 0 and _state(self.pid) not in ("", "Z", "X")
+        return self.pid != 0 and is_alive(self.pid)
 
     def exit_status(self) -> int:
         """Wait for the daemon that was started in the foreground, and return its exit status."""
@@ -273,6 +273,12 @@ def holders(interface: str) -> set[int]:
     }
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and more than a zombie that nobody has waited for."""
+    state = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].strip()[:1]
+    return state not in ("", "Z", "X")
+
+
 def _is_tun(info: Path) -> bool:
     try:
         return (info.parent.parent / "fd" / info.name).readlink() == Path("/dev/net/tun")
@@ -285,11 +291,6 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def _state(pid: int) -> str:
-    """One letter as `ps` prints it, or nothing when there is no such process."""
-    return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].strip()[:1]
 
 
 class Laboratory:

@@ -96,8 +96,7 @@ def test_a_wrong_preshared_key_with_wireguard_go(mixed: Pair, which: str) -> Non
     assert left.namespace.answers(right.inner4) == 0
     assert left.shown("latest-handshakes", right.keys.public) == "0"
     right.peer(left.keys.public, preshared=shared)
-    left.down()
-    mixed.up()
+    forbid_session(left)
     left.namespace.ping(right.inner4)
 
 

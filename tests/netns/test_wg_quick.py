@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.lab import KeyPair, Laboratory, Tunnel, eventually, holders
+from tests.netns.lab import KeyPair, Laboratory, Tunnel, eventually, holders, is_alive
 from tests.netns.namespace import CommandFailedError, Namespace, run, unique_name
 from tests.peers import Program, leave_out, need
 
@@ -98,7 +98,7 @@ def test_a_default_route_through_the_tunnel(lab: Laboratory, server: Tunnel, out
         (pid,) = holders(client.interface)
     finally:
         client.quick("down")
-    eventually("the daemon is gone", lambda: not Path(f"/proc/{pid}").exists(), 1)
+    eventually("the daemon is gone", lambda: not is_alive(pid), 1)
     assert not Path(f"/var/run/wireguard/{client.interface}.sock").exists()
     assert state(client.namespace) == before
 
