@@ -45,7 +45,7 @@ FORBIDDEN_WORDS = re.compile(
     r"""
     (?<![\w.~}]) / (?:work|farm|root|home/\w+|tmp/\w) /
     | pypi[.]org | pythonhosted[.]org | proxy[.]golang[.]org | npmjs[.]org
-    | [.]library\b
+    | /[.]library\b
     """,
     re.VERBOSE,
 )
