@@ -1,7 +1,7 @@
-"""Lanes end to end, without root: a socket pair stands for the TUN device, loopback for the network.
+"""Lanes end to end, without root: a socket pair stands for the TUN, loopback for the network.
 
-Every datagram a lane sends is opened by the Python reference, and every one it receives was sealed by
-it. What lanes refuse, hand up or remember is read from their counters, upcalls and slots.
+Every datagram a lane sends is opened by the Python reference, and every one it receives was sealed
+by it. What lanes refuse, hand up or remember is read from their counters, upcalls and slots.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def boot() -> float:
 
 
 def checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
@@ -71,13 +71,13 @@ class Bench:
         self.path: Any = fastpath.create_path()
         self.slot: Any = self.path.create_slot()
         self.other: Any = self.path.create_slot()
-        keys = {"is_initiator": initiator, "created_at": boot() - age}
-        self.keypair = self.path.create_keypair(
+        self.keypair: Any = self.path.create_keypair(
             send_key=OURS,
             receive_key=THEIRS,
             local_index=OUR_INDEX,
             remote_index=THEIR_INDEX,
-            **keys,
+            is_initiator=initiator,
+            created_at=boot() - age,
         )
         self.twin = PureKeypair(
             send_key=THEIRS,
@@ -293,9 +293,7 @@ def test_under_next_alone_nothing_is_sent_before_the_loop_says_so(bench: Bench) 
 
 
 @pytest.mark.parametrize(("version", "packet"), ROUND_TRIPS)
-def test_our_own_message_is_not_sent_round_again(
-    bench: Bench, version: int, packet: bytes
-) -> None:
+def test_our_own_message_is_not_sent_round_again(bench: Bench, version: int, packet: bytes) -> None:
     assert THEIR_INDEX == INDEX
     bench.establish()
     bench.slot.endpoint = ENDPOINTS[version]
@@ -303,9 +301,7 @@ def test_our_own_message_is_not_sent_round_again(
     bench.dropped(DropReason.ROUTING_LOOP)
 
 
-@pytest.mark.parametrize(
-    "packet", [packet for version, packet in OTHERS if version == 6]
-)
+@pytest.mark.parametrize("packet", [packet for version, packet in OTHERS if version == 6])
 def test_what_only_looks_like_it_is_sent(bench: Bench, packet: bytes) -> None:
     bench.establish()
     bench.slot.endpoint = ENDPOINTS[6]
