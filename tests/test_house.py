@@ -34,6 +34,7 @@ UNMIRRORED: dict[str, str] = {
 
 # Modules that import one of ours inside a function, each with its reason.
 LAZY: dict[str, str] = {
+    "cli/wg.py": "the process that returns at once has no use for what serves",
     "fastpath/door.py": "the pure build has no native module to import",
 }
 

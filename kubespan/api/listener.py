@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,6 +119,6 @@ def _clear(path: Path, *, may_wait: bool) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
-    return status.st_dev, status.st_ino
+    return (status.st_dev, status.st_ino) if stat.S_ISSOCK(status.st_mode) else None

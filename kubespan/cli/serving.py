@@ -12,7 +12,11 @@ import logging
 import os
 import secrets
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import uvloop
 
 from kubespan import fastpath
 from kubespan.api.listener import Listener
@@ -25,34 +29,47 @@ from kubespan.device.reader import Readers
 from kubespan.device.threads import Threads
 from kubespan.linux.link import LinkMonitor
 from kubespan.linux.route import RouteMonitor
+from kubespan.linux.syscall import forbid_core_dumps, watch_file
 from kubespan.linux.tun import Tun
 from kubespan.model.address import IPAddress
+from kubespan.model.errors import SystemFault
 from kubespan.wireguard.datapath import DataPath
 
 LONGEST_BURST = 44
 """Segments in one frame from the TUN, so that one read fits one UDP segmentation send."""
 
-LOOK_AFTER_SOCKET = 0.25
-"""Seconds between looks at whether our socket file is still there."""
-
 LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-
-def hold_signals() -> None:
-    """Let whoever asks us to leave wait until `serve` can leave cleanly."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
+LEVELS = {"verbose": logging.DEBUG, "error": logging.ERROR, "silent": logging.CRITICAL + 1}
 
 
-def serve(tun: Tun, listener: Listener, log: logging.Logger) -> None:
-    """Serve the interface until its end. Closes both. Raises ConfigError before it begins."""
-    import uvloop  # noqa: PLC0415  the process that returns at once has no use for it
+def serve(tun: Tun, listener: Listener, *, interface: str, level: str) -> None:
+    """Serve the interface until its end. Closes both. Raises KubespanError before it begins.
 
+    The signals that ask us to leave may be blocked until then.
+    """
     try:
+        if os.environ.get("KUBESPAN_CORE_DUMPS") != "1":
+            forbid_core_dumps()
         path = fastpath.create_path()
-        uvloop.run(_serve(tun, path, listener, log))
+        uvloop.run(_serve(tun, path, listener, create_log(interface, LEVELS[level])))
     finally:
         listener.close()
         os.close(tun.descriptor)
+
+
+def create_log(interface: str, level: int) -> logging.Logger:
+    """Return a log on standard error, whose lines look like wireguard-go's."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter(
+            f"%(levelname)s: ({interface}) %(asctime)s %(message)s", datefmt="%Y/%m/%d %H:%M:%S"
+        )
+    )
+    log = logging.getLogger("kubespan")
+    log.addHandler(handler)
+    log.setLevel(level)
+    return log
 
 
 async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logger) -> None:
@@ -71,12 +88,16 @@ async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logg
     device.start()
     link.start()
     routes.start()
+    end_watch = _leave_with_socket(device, listener)
     # Whoever is answered may bring the interface up and send at once, which must not go unnoticed.
     await device.has_seen_link.wait()
     await server.start()
     try:
-        await _until_the_end(device, listener)
+        await device.gone.wait()
     finally:
+        # First, so that a successor need not wait for the rest.
+        end_watch()
+        listener.close()
         await server.stop()
         device.close()
         link.stop()
@@ -125,10 +146,27 @@ def _leave_when_asked(device: Device) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)
 
 
-async def _until_the_end(device: Device, listener: Listener) -> None:
-    """Return when the interface is gone, the socket file is, or somebody asked us to leave."""
-    while listener.is_reachable and not device.gone.is_set():
-        try:
-            await asyncio.wait_for(device.gone.wait(), LOOK_AFTER_SOCKET)
-        except TimeoutError:
-            continue
+def _leave_with_socket(device: Device, listener: Listener) -> Callable[[], None]:
+    """Leave when our socket file is removed or replaced; return what ends the watch."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        with suppress(BlockingIOError):
+            os.read(watch, 4096)
+        if not listener.is_reachable:
+            device.gone.set()
+
+    def end() -> None:
+        loop.remove_reader(watch)
+        os.close(watch)
+
+    if listener.identity is None:
+        return lambda: None
+    try:
+        watch = watch_file(str(listener.path))
+    except SystemFault:
+        device.gone.set()
+        return lambda: None
+    loop.add_reader(watch, look)
+    look()
+    return end
