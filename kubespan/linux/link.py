@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import select
 import socket
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EBADFD, ENODEV
+from importlib import import_module
 from typing import Any, Final
 
 from kubespan.linux.netlink import Messages, NetlinkThread, subscribe
@@ -32,7 +34,7 @@ SIOCGIFMTU = 0x8921
 IFF_UP = 0x1
 LOOK_AGAIN_AFTER = 0.005
 LOOK_AT_LEAST_EVERY = 1.0
-"""Seconds. A namespace that is deleted with the interface in it sends no message."""
+"""Seconds: for a namespace that cannot be given a number, so that no messages come from it."""
 
 OWN_NAMESPACE = "/proc/thread-self/ns/net"
 
@@ -76,9 +78,8 @@ class LinkMonitor:
         self._thread.stop()
 
     async def _follow(self) -> None:
-        import pyroute2  # noqa: PLC0415  slow, and only this thread has to wait for it
-
         try:
+            pyroute2 = await self._look_until_imported()
             while True:
                 try:
                     await self._watch(pyroute2)
@@ -88,6 +89,14 @@ class LinkMonitor:
         except (SystemFault, OSError) as fault:
             self._report(None if fault.errno == EBADFD else UNKNOWN)
 
+    async def _look_until_imported(self) -> Any:
+        """Return the library, which is slow to import, having looked again and again meanwhile."""
+        importing = asyncio.ensure_future(asyncio.to_thread(import_module, "pyroute2"))
+        while not importing.done():
+            self._look()
+            await asyncio.wait((importing,), timeout=LOOK_AGAIN_AFTER)
+        return importing.result()
+
     async def _watch(self, pyroute2: Any) -> None:
         """Look whenever there is a reason to, until messages are lost or the interface is."""
         async with pyroute2.AsyncIPRoute(all_ns=True) as events, pyroute2.AsyncIPRoute() as queries:
@@ -96,14 +105,16 @@ class LinkMonitor:
             listening = asyncio.create_task(self._listen(messages, is_due))
             listening.add_done_callback(lambda _: is_due.set())
             try:
-                await self._limit_bursts(pyroute2, queries)
-                while not listening.done():
-                    is_due.clear()
-                    if not await self._look(pyroute2, queries):
-                        await asyncio.sleep(LOOK_AGAIN_AFTER)
-                        continue
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(is_due.wait(), LOOK_AT_LEAST_EVERY)
+                with self._told_of_the_end(is_due):
+                    await self._limit_bursts(pyroute2, queries)
+                    while not listening.done():
+                        is_due.clear()
+                        await self._number(pyroute2, queries)
+                        if not self._look():
+                            await asyncio.sleep(LOOK_AGAIN_AFTER)
+                            continue
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(is_due.wait(), LOOK_AT_LEAST_EVERY)
                 await listening
             finally:
                 listening.cancel()
@@ -113,11 +124,25 @@ class LinkMonitor:
             if message.get_attr("IFLA_IFNAME") == self._tun.name:
                 is_due.set()
 
-    async def _look(self, pyroute2: Any, queries: Any) -> bool:
+    @contextmanager
+    def _told_of_the_end(self, is_due: asyncio.Event) -> Iterator[None]:
+        """Have it looked at when the interface is deleted, of which another namespace tells not.
+
+        Nothing is read from the device: only that it has come to its end makes this wake up.
+        """
+        with select.epoll() as end:
+            end.register(self._tun.descriptor, 0)
+            loop = asyncio.get_running_loop()
+            loop.add_reader(end.fileno(), is_due.set)
+            try:
+                yield
+            finally:
+                loop.remove_reader(end.fileno())
+
+    def _look(self) -> bool:
         """Report what has changed; False if the interface moved meanwhile."""
         namespace = self._tun.open_namespace()
         try:
-            await self._number(pyroute2, queries, namespace)
             state = self._visit(namespace)
         finally:
             os.close(namespace)
@@ -126,13 +151,17 @@ class LinkMonitor:
             self._report(state)
         return state is not None
 
-    async def _number(self, pyroute2: Any, queries: Any, namespace: int) -> None:
-        """Give a namespace a number in ours, so that its messages reach us."""
-        identity = os.fstat(namespace)
-        if self._numbered is None or not os.path.samestat(identity, self._numbered):
-            with suppress(pyroute2.NetlinkError):  # it has one
-                await queries.set_netnsid(fd=namespace)
-            self._numbered = identity
+    async def _number(self, pyroute2: Any, queries: Any) -> None:
+        """Give the interface's namespace a number in ours, so that its messages reach us."""
+        namespace = self._tun.open_namespace()
+        try:
+            identity = os.fstat(namespace)
+            if self._numbered is None or not os.path.samestat(identity, self._numbered):
+                with suppress(pyroute2.NetlinkError):  # it has one
+                    await queries.set_netnsid(fd=namespace)
+                self._numbered = identity
+        finally:
+            os.close(namespace)
 
     def _visit(self, namespace: int) -> LinkState | None:
         """Return what the interface is like in a namespace, None if it is not there any more."""
