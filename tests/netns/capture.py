@@ -6,10 +6,12 @@ On a loopback every packet is seen twice, leaving and arriving; the leaving one 
 from __future__ import annotations
 
 import ipaddress
+import select
 import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -77,10 +79,11 @@ class Capture:
         self._loopback = interface == "lo"
         self._socket = namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
-        self._socket.settimeout(0.05)
+        self._socket.setblocking(False)
         namespace.inside(lambda: self._socket.bind((interface, ETH_P_ALL)))
         self._thread = threading.Thread(target=self._read, name="capture")
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
         self._packets: list[Packet] = []
 
     def __enter__(self) -> Self:
@@ -93,12 +96,14 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._take()
         self._stopped.set()
         self._thread.join()
         self._socket.close()
 
     def packets(self, protocol: int = 0) -> list[Packet]:
         """Return the packets seen so far, of one protocol or all."""
+        self._take()
         return [p for p in tuple(self._packets) if protocol in (0, p.protocol)]
 
     def datagrams(self, kind: int = 0) -> list[Datagram]:
@@ -113,10 +118,14 @@ class Capture:
 
     def _read(self) -> None:
         while not self._stopped.is_set():
-            try:
+            select.select([self._socket], [], [], 0.05)
+            self._take()
+
+    def _take(self) -> None:
+        """Take in everything that has been seen by now; nothing once the context is left."""
+        with self._lock, suppress(OSError):  # nothing more, or the interface is down for now
+            while True:
                 data, address = self._socket.recvfrom(1 << 16)
-            except OSError:
-                continue  # nothing came, or the interface is down for now
-            packet = Packet.parse(data, time.monotonic())
-            if packet and not (self._loopback and address[2] == PACKET_OUTGOING):
-                self._packets.append(packet)
+                packet = Packet.parse(data, time.monotonic())
+                if packet and not (self._loopback and address[2] == PACKET_OUTGOING):
+                    self._packets.append(packet)

@@ -148,14 +148,18 @@ def pinged_without_a_loss(near: Tunnel, far: Tunnel, interval: float) -> Iterato
 
 
 @pytest.mark.interop
-def test_new_session_keys_under_traffic(mixed: Pair) -> None:
+@pytest.mark.parametrize("with_reference", [False, True], ids=["ours", "wireguard-go"])
+def test_new_session_keys_under_traffic(
+    lab: Laboratory, program: Program, reference: Program, with_reference: bool
+) -> None:
     """Left makes new session keys five times while both ends ping; no ping is lost.
 
     Taking another private key and the old one back, in one request, forbids left to send under
     the session it has; what goes out next waits for a handshake.
     """
-    left, right = mixed.left, mixed.right
-    mixed.up()
+    pair = two_hosts(lab, program, reference if with_reference else program)
+    left, right = pair.left, pair.right
+    pair.up()
     left.namespace.ping(right.inner4)
     handshakes = {handshake(left)}
     with pinged_without_a_loss(left, right, 0.01), pinged_without_a_loss(right, left, 0.01):

@@ -134,10 +134,10 @@ def test_default_route_through_the_tunnel_by_mark(hosts: Pair, family: int) -> N
     The same rules that wg-quick makes, on both hosts, with both families outside in turn.
     """
     hosts.meet(*WIRE[family])
+    hosts.up()
     for near, far in ((hosts.left, hosts.right), (hosts.right, hosts.left)):
         near.peer(far.keys.public, "allowed-ips", "0.0.0.0/0,::/0")
         near.set("fwmark", "51820")
-    hosts.up()
     for tunnel in (hosts.left, hosts.right):
         for version in ("-4", "-6"):
             ip = tunnel.namespace.ip
