@@ -225,6 +225,7 @@ def test_a_large_tcp_frame_becomes_segments(bench: Bench) -> None:
         1000 + 1380 * n for n in range(8)
     ]
     assert [s[33] for s in segments] == [0x10] * 7 + [0x18]
+    bench.lanes.stop()
     assert bench.lanes.counters()["udp_messages"] == 1
 
 
