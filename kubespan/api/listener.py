@@ -72,6 +72,7 @@ def adopt(descriptor: int) -> Listener:
         if one.family != socket.AF_UNIX or not one.getsockopt(
             socket.SOL_SOCKET, socket.SO_ACCEPTCONN
         ):
+            one.close()
             raise SystemFault("take over a listening unix socket", errno.ENOTSOCK)
         one.set_inheritable(False)
         path = Path(os.fsdecode(one.getsockname()))
