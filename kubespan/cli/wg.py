@@ -168,11 +168,13 @@ def run(asked: Invocation) -> None:
     # Whoever asks us to leave has to wait until we can do so cleanly.
     signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
     tun, listener = _set_up(asked)
+    # Now: once the command has returned, the interface may be deleted at any moment.
+    interface = tun.name
     if not asked.foreground:
         _go_into_background(tun, listener, keeps_output=asked.keeps_output)
     from kubespan.cli.serving import serve  # noqa: PLC0415  for the process that goes on only
 
-    serve(tun, listener, interface=tun.name, level=asked.log_level.value)
+    serve(tun, listener, interface=interface, level=asked.log_level.value)
 
 
 def _set_up(asked: Invocation) -> tuple[Tun, Listener]:

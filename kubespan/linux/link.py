@@ -91,7 +91,8 @@ class LinkMonitor:
 
     async def _look_until_imported(self) -> Any:
         """Return the library, which is slow to import, having looked again and again meanwhile."""
-        importing = asyncio.ensure_future(asyncio.to_thread(import_module, "pyroute2"))
+        loop = asyncio.get_running_loop()
+        importing = loop.run_in_executor(None, import_module, "pyroute2")
         while not importing.done():
             self._look()
             await asyncio.wait((importing,), timeout=LOOK_AGAIN_AFTER)

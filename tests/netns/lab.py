@@ -313,9 +313,9 @@ class Laboratory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
-            for tunnel in self._tunnels:
-                print(f"{tunnel.name}, {tunnel.program.name}: {tunnel.log() or 'silent'}")  # noqa: T201
+        for tunnel in self._tunnels:
+            if tunnel.log():
+                print(f"{tunnel.name}, {tunnel.program.name}: {tunnel.log()}")  # noqa: T201
         self._stack.__exit__(kind, error, trace)
 
     @property

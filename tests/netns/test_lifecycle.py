@@ -122,6 +122,7 @@ def test_adopting_descriptors(alone: Tunnel) -> None:
 def test_deleting_the_interface_ends_the_daemon(alone: Tunnel, measured: Note) -> None:
     """Process and socket are gone within a second."""
     alone.start()
+    assert alone.show("peers") == []
     alone.delete()
     took = eventually("process and socket are gone", alone.is_gone, LEAVING)
     measured("leaves after the interface is deleted", f"{took:.3f} s")
