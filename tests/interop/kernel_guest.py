@@ -97,7 +97,8 @@ def _qemu_command(
     kernel: Kernel, initramfs: Path, *, tap: str, log: Path, console: Path
 ) -> list[str]:
     return [
-        "qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-M", "pc", "-cpu", "max", "-m", str(MEMORY_MIB),
+        "qemu-system-x86_64", "-accel", "tcg,tb-size=128", "-M", "pc", "-cpu", "max",
+        "-m", str(MEMORY_MIB),
         "-nodefaults", "-display", "none", "-no-reboot",
         "-kernel", str(kernel.image), "-initrd", str(initramfs),
         "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
