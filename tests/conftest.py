@@ -11,10 +11,15 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers import may_skip, program_under_test
 
 MEASURED = "measured"
+
+# A busy machine makes no test wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
