@@ -124,13 +124,12 @@ def _monitors(tun: Tun, device: Device) -> tuple[LinkMonitor, RouteMonitor]:
     hear = asyncio.get_running_loop().call_soon_threadsafe
 
     def follow_change(gone: frozenset[IPAddress]) -> None:
-        device.forget_addresses(gone)
+        if gone:
+            hear(device.forget_addresses, gone)
+        # On the monitor's own thread: each hand-over would be time in which we send a stale way.
         routes.check(device.ways, device.fwmark)
 
-    routes = RouteMonitor(
-        lambda gone: hear(follow_change, gone),
-        lambda stale: hear(device.forget_ways, stale),
-    )
+    routes = RouteMonitor(follow_change, lambda stale: hear(device.forget_ways, stale))
     link = LinkMonitor(
         tun,
         lambda state: hear(device.follow_link, state),

@@ -183,8 +183,12 @@ class Device:
 
     @property
     def ways(self) -> frozenset[Way]:
-        """How peers are answered at present, for those that are answered from a fixed address."""
-        slots = [peer.slot for peer in self.interface.peers.values()]
+        """How peers are answered at present, for those that are answered from a fixed address.
+
+        This may be asked from any thread.
+        """
+        # A list is made in one step, whatever the event loop does meanwhile.
+        slots = [peer.slot for peer in list(self.interface.peers.values())]
         return frozenset(
             Way(slot.endpoint, slot.source)
             for slot in slots
