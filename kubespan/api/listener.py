@@ -39,7 +39,9 @@ class Listener:
     @property
     def is_reachable(self) -> bool:
         """Whether the file is still there, and still ours."""
-        return self.identity is not None and _identity(self.path) == self.identity
+        # Only an open socket keeps its inode's number from being given to a successor's file.
+        is_open = self.socket.fileno() >= 0
+        return is_open and self.identity is not None and _identity(self.path) == self.identity
 
     def close(self) -> None:
         """Remove the file if it is ours, and stop listening."""

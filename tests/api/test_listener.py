@@ -194,3 +194,14 @@ def test_closed_descriptor_is_a_fault() -> None:
     with pytest.raises(SystemFault) as caught:
         adopt(descriptor)
     assert caught.value.errno == errno.EBADF
+
+
+def test_closing_twice_spares_the_successor(directory: Path) -> None:
+    # The file system may give the successor's file the number that ours had.
+    former = listen("wg0", directory)
+    former.close()
+    successor = listen("wg0", directory)
+    former.close()
+    assert successor.is_reachable
+    assert can_connect(successor.path)
+    successor.close()

@@ -18,7 +18,7 @@ import pytest
 from tests.netns.capture import Capture
 from tests.netns.lab import SOCKETS, Laboratory, Tunnel, eventually
 from tests.netns.namespace import unique_name
-from tests.netns.topology import LEFT_PORT, Pair, shared_middle, two_hosts
+from tests.netns.topology import LEFT_PORT, RIGHT_PORT, Pair, shared_middle, two_hosts
 from tests.peers import Program
 
 pytestmark = pytest.mark.netns
@@ -153,6 +153,7 @@ def test_a_signal_ends_it_cleanly(alone: Tunnel, number: signal.Signals) -> None
     """In the background: process, socket and interface are gone within a second."""
     alone.start()
     alone.up()
+    assert alone.show("peers") == []
     alone.signal(number)
     eventually("process and socket are gone", alone.is_gone, LEAVING)
     assert alone.name not in alone.namespace.ip("link")
@@ -276,6 +277,8 @@ def test_the_interface_may_be_renamed(lab: Laboratory, program: Program) -> None
     left.namespace.ip("link", "set", left.name, "name", renamed)
     left.namespace.ip("link", "set", renamed, "up")
     pair.right.up()
+    eventually("left listens", lambda: LEFT_PORT in left.born.udp_ports())
+    eventually("right listens", lambda: RIGHT_PORT in pair.right.born.udp_ports())
     left.namespace.ping(pair.right.inner4)
     left.namespace.ip("link", "delete", renamed)
     eventually("process and socket are gone", left.is_gone, LEAVING)
