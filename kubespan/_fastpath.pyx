@@ -1365,7 +1365,8 @@ cdef bint ring_push(Ring *ring, int kind, uint32_t value, const uint8_t *payload
     entry.size, entry.kind, entry.value, entry.length = size, kind, value, <uint32_t>length
     if origin != NULL:
         memcpy(&entry.origin, origin, sizeof(udp_endpoint))
-    memcpy(<uint8_t *>entry + sizeof(UpcallHeader), payload, length)
+    if payload != NULL:
+        memcpy(<uint8_t *>entry + sizeof(UpcallHeader), payload, length)
     store_release(&ring.head, head + size)
     ring.untold = True
     return True
