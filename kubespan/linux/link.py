@@ -20,10 +20,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EBADFD, ENODEV
-from importlib import import_module
 from typing import Any, Final
 
-from kubespan.linux.netlink import Messages, NetlinkThread, subscribe
+from kubespan.linux.netlink import (
+    LOOK_AGAIN_AFTER,
+    Messages,
+    NetlinkThread,
+    library,
+    subscribe,
+)
 from kubespan.linux.syscall import enter_network_namespace
 from kubespan.linux.tun import Tun
 from kubespan.model.errors import SystemFault
@@ -32,7 +37,6 @@ RTMGRP_LINK = 0x1
 SIOCGIFFLAGS = 0x8913
 SIOCGIFMTU = 0x8921
 IFF_UP = 0x1
-LOOK_AGAIN_AFTER = 0.005
 LOOK_AT_LEAST_EVERY = 1.0
 """Seconds: for a namespace that cannot be given a number, so that no messages come from it."""
 
@@ -79,7 +83,7 @@ class LinkMonitor:
 
     async def _follow(self) -> None:
         try:
-            pyroute2 = await self._look_until_imported()
+            pyroute2 = await library(meanwhile=self._look)
             while True:
                 try:
                     await self._watch(pyroute2)
@@ -88,15 +92,6 @@ class LinkMonitor:
                     await asyncio.sleep(LOOK_AGAIN_AFTER)
         except (SystemFault, OSError) as fault:
             self._report(None if fault.errno == EBADFD else UNKNOWN)
-
-    async def _look_until_imported(self) -> Any:
-        """Return the library, which is slow to import, having looked again and again meanwhile."""
-        loop = asyncio.get_running_loop()
-        importing = loop.run_in_executor(None, import_module, "pyroute2")
-        while not importing.done():
-            self._look()
-            await asyncio.wait((importing,), timeout=LOOK_AGAIN_AFTER)
-        return importing.result()
 
     async def _watch(self, pyroute2: Any) -> None:
         """Look whenever there is a reason to, until messages are lost or the interface is."""

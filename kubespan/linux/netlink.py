@@ -11,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib import import_module
 from typing import Any
 
 Messages = AsyncIterator[Any]
+
+LOOK_AGAIN_AFTER = 0.005
 
 
 class NetlinkThread:
@@ -53,6 +56,19 @@ class NetlinkThread:
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
             return
+
+
+async def library(meanwhile: Callable[[], object] = lambda: None) -> Any:
+    """Return pyroute2, which is slow to import; until it is there call `meanwhile` now and again.
+
+    The thread that waits can be stopped all the while, and the program can end.
+    """
+    importing = threading.Thread(target=import_module, args=("pyroute2",), daemon=True)
+    importing.start()
+    while importing.is_alive():
+        meanwhile()
+        await asyncio.sleep(LOOK_AGAIN_AFTER)
+    return import_module("pyroute2")
 
 
 async def subscribe(socket: Any, groups: int) -> Messages:

@@ -13,7 +13,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
-from kubespan.linux.netlink import NetlinkThread, subscribe
+from kubespan.linux.netlink import NetlinkThread, library, subscribe
 from kubespan.model.address import Endpoint, IPAddress, Source
 
 RTMGRP_IPV4_IFADDR = 0x10
@@ -77,8 +77,7 @@ class RouteMonitor:
         self._thread.call(partial(self._checks.put_nowait, request))
 
     async def _follow(self) -> None:
-        import pyroute2  # noqa: PLC0415  slow, and only this thread has to wait for it
-
+        pyroute2 = await library()
         async with pyroute2.AsyncIPRoute() as queries:
             answering = asyncio.create_task(self._answer(pyroute2, queries))
             try:
