@@ -85,7 +85,7 @@ def test_a_better_route_by_another_interface_is_taken(
         route = ("route", "add", ELSEWHERE[outer], "via", gateways[number].format(2))
         west.ip(f"-{outer}", *route, "metric", metric)
         here = f"{_host(gateways[number].format(1))}:1001"
-        eventually(f"right is spoken to from {here}", partial(_speaks_from, pair, here), 1)
+        eventually(f"right is spoken to from {here}", partial(_speaks_from, pair, here))
 
 
 def _speaks_from(pair: Pair, endpoint: str) -> bool:
