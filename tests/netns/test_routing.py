@@ -66,6 +66,7 @@ def test_a_peer_reached_through_another_peer(
     right.namespace.ip("rule", "add", "from", third.inner4, "lookup", "7", "priority", "7")
     right.namespace.ip("route", "add", left.inner4, "dev", third.name, "table", "7")
     left.namespace.ip("route", "add", f"{third.inner4}/32", "dev", left.name)
+    Pair(left, third, hosts.outside).up()
     left.namespace.ping(third.inner4, count=5)
     left.peer(third.keys.public, "endpoint", f"{third.inner4}:{INNER_PORT}")
     left.namespace.answers(third.inner4, count=3)
