@@ -33,7 +33,7 @@ def test_wireguard_inside_wireguard(
         endpoint = f"{hop.inner4}:{port}" if outer == 4 else f"[{hop.inner6}]:{port}"
         allowed = f"{far.inner4}/32,{far.inner6}/128"
         near.peer(far.keys.public, "endpoint", endpoint, "allowed-ips", allowed)
-        near.up(INNER_MTU)
+    Pair(left, right, pair.outside).up(INNER_MTU)
     _carry_everything(left, right)
     _carry_everything(right, left)
 
