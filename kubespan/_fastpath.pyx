@@ -338,6 +338,8 @@ cdef class Keypair:
         item.length = length
         item.counter = counter
         self.table.aead.provider.seal(self.table.aead.context, self.state.send_key, &item, 1)
+        if not item.ok:
+            raise MemoryError("the AEAD provider could not seal")
         return datagram
 
     def open(self, bytes datagram):
@@ -519,16 +521,21 @@ cdef class Lane:
         """The thread has ended: withdrawals need not wait for this lane any more."""
         if self in self.table.lanes:
             self.table.lanes.remove(self)
+        self.table.reclaim()
 
     def drain(self, int limit):
         """At most `limit` upcalls: (kind, value, payload, origin or None, handshakes waiting)."""
         cdef Ring *ring = &self.state.ring
         cdef UpcallHeader *entry
         cdef list taken = []
+        cdef uint64_t queued
+        self.table.reclaim()
         while len(taken) < limit and ring_peek(ring, &entry):
             if entry.kind == UPCALL_HANDSHAKE:
                 ring.handshakes_out += 1
-            waiting = load_relaxed(&ring.handshakes_in) - ring.handshakes_out
+            # The lane counts a message just after it has queued it.
+            queued = load_relaxed(&ring.handshakes_in)
+            waiting = queued - ring.handshakes_out if queued > ring.handshakes_out else 0
             payload = (<char *>entry + sizeof(UpcallHeader))[:entry.length]
             origin = endpoint_tuple(&entry.origin) if entry.kind == UPCALL_HANDSHAKE else None
             taken.append((<int>entry.kind, entry.value, payload, origin, waiting))
@@ -589,7 +596,7 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
     lane.ring.memory = <uint8_t *>calloc(RING_SIZE, 1)
     lane.items = <aead_item *>calloc(MAX_PACKETS, sizeof(aead_item))
     lane.aead = lane.provider.create() if lane.provider != NULL else NULL
-    lane.scratch = <uint8_t *>calloc(FRAME_SIZE, 1)
+    lane.scratch = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE, 1)
     if lane.outbound:
         lane.frame = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE + VNET_HEADER_SIZE, 1)
         lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
@@ -742,8 +749,8 @@ cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
 
     Where there is no `current`, nothing is sent under `next` either before the loop says so.
     """
-    cdef KeypairState *current = <KeypairState *>load_pointer(&slot.current)
     cdef KeypairState *following = <KeypairState *>load_pointer(&slot.next)
+    cdef KeypairState *current = <KeypairState *>load_pointer(&slot.current)
     if current != NULL and following != NULL and load_acquire(&following.confirmed_told):
         return following
     return current
@@ -1180,16 +1187,19 @@ cdef void roam(SlotState *slot, const udp_endpoint *origin) noexcept nogil:
 
 
 cdef KeypairState *slot_keypair(TableState *table, int number, uint32_t local_index) noexcept nogil:
-    """Which of the slot's three sessions answers to this index."""
+    """Which of the slot's three sessions answers to this index.
+
+    Read in the order in which a session moves, so that one that moves meanwhile is met once.
+    """
     cdef SlotState *slot
     cdef KeypairState *keypair
     if number < 0:
         return NULL
     slot = &table.slots[number]
-    keypair = <KeypairState *>load_pointer(&slot.current)
+    keypair = <KeypairState *>load_pointer(&slot.next)
     if keypair != NULL and keypair.local_index == local_index:
         return keypair
-    keypair = <KeypairState *>load_pointer(&slot.next)
+    keypair = <KeypairState *>load_pointer(&slot.current)
     if keypair != NULL and keypair.local_index == local_index:
         return keypair
     keypair = <KeypairState *>load_pointer(&slot.previous)

@@ -89,8 +89,11 @@ static const uint8_t zero_key[AEAD_KEY_SIZE];
 static void seal(void *context, const uint8_t *key, struct aead_item *items, size_t count)
 {
     struct context *c = context;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         items[i].ok = seal_one(c->seal, key, &items[i]);
+        if (!items[i].ok) /* in place, the plaintext still lies there */
+            wipe(items[i].target, items[i].length + AEAD_TAG_SIZE);
+    }
     evp.encrypt_init(c->seal, NULL, NULL, zero_key, NULL);
 }
 

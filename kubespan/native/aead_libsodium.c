@@ -26,6 +26,8 @@ static void seal(void *context, const uint8_t *key, struct aead_item *items, siz
         uint8_t nonce[12];
         aead_nonce(nonce, items[i].counter);
         items[i].ok = encrypt(items[i].target, NULL, items[i].source, items[i].length, NULL, 0, NULL, nonce, key) == 0;
+        if (!items[i].ok) /* in place, the plaintext still lies there */
+            wipe(items[i].target, items[i].length + AEAD_TAG_SIZE);
     }
 }
 

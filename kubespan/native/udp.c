@@ -279,14 +279,15 @@ static int is_source_refused(int error)
 /* A refused message, tried again without what the kernel may have refused it for. */
 static int send_plainly(struct udp_sender *s, int fd, int i, struct udp_message *m, int error, int *calls)
 {
-    if (m->to.has_source && is_source_refused(error)) {
-        m->to.has_source = 0;
-        m->source_refused = 1;
-        error = send_one(s, fd, i, m, calls);
-    }
+    /* First without segmentation, for EINVAL may mean either, and the source is worth more. */
     if ((error == EIO || error == EINVAL || error == EMSGSIZE) && m->segment_size < m->length) {
         if (error == EIO)
             s->plain = 1;
+        error = send_segments(s, fd, i, m, calls);
+    }
+    if (m->to.has_source && is_source_refused(error)) {
+        m->to.has_source = 0;
+        m->source_refused = 1;
         error = send_segments(s, fd, i, m, calls);
     }
     return error;
