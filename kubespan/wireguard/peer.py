@@ -172,7 +172,14 @@ class Peer:
         """Begin a handshake, unless one was begun or answered less than REKEY_TIMEOUT ago."""
         if not is_retry:
             self._attempts = 0
-        if self.handshake.is_dead or now.boot < self._last_sent_handshake_at + REKEY_TIMEOUT:
+        if self.handshake.is_dead:
+            return []
+        if now.boot < self._last_sent_handshake_at + REKEY_TIMEOUT:
+            if is_retry:
+                # We answered the peer meanwhile, which may be void if both began at once.
+                self.timers.initiation_sent(
+                    self._last_sent_handshake_at, self._surroundings.jitter()
+                )
             return []
         self._last_sent_handshake_at = now.boot
         self.timers.initiation_sent(now.boot, self._surroundings.jitter())
