@@ -45,9 +45,9 @@ class Way:
 class RouteMonitor:
     """Reports changes; asks about ways. Both callbacks are called from the monitor's thread.
 
-    `report_change` gets the local addresses that are gone, maybe none, after any change of
-    addresses, routes or rules. `report_stale` gets those ways, of the ones that `check` was given,
-    that do not leave by the interface of their source any more.
+    `report_change` gets the local addresses that are gone, maybe none, once at the start and after
+    any change of addresses, routes or rules. `report_stale` gets those ways, of the ones that
+    `check` was given, that do not leave by the interface of their source any more.
     """
 
     def __init__(
@@ -90,10 +90,12 @@ class RouteMonitor:
         """Take note of what changes, until messages are lost."""
         async with pyroute2.AsyncIPRoute() as events:
             try:
-                async for message in await subscribe(events, GROUPS):
+                messages = await subscribe(events, GROUPS)
+                # Nobody told of what changed before.
+                self._settle()
+                async for message in messages:
                     self._note(message)
             except pyroute2.NetlinkError:
-                self._settle()
                 await asyncio.sleep(SETTLE_AFTER)
 
     def _note(self, message: Any) -> None:
