@@ -209,7 +209,7 @@ def test_a_better_route_elsewhere_ends_stickiness(
         left.namespace.ping(right.inner4)
         return second in endpoint_of(left, seen_by=right)
 
-    eventually("left hears of the route", has_switched, 1)
+    eventually("left hears of the route", has_switched)
 
 
 def allow_any_way(*tunnels: Tunnel) -> None:
