@@ -160,7 +160,7 @@ class Device:
         """Return the number of an interface where our sockets are. Raises ConfigError."""
         try:
             return socket.if_nametoindex(name)
-        except OSError:
+        except (OSError, ValueError):
             raise ConfigError(f"there is no interface {name!r} here; write its number") from None
 
     def _open_sockets(self, port: int) -> Sockets:
