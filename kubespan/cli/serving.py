@@ -125,11 +125,11 @@ def _monitors(tun: Tun, device: Device) -> tuple[LinkMonitor, RouteMonitor]:
 
     def follow_change(gone: frozenset[IPAddress]) -> None:
         if gone:
-            hear(device.forget_addresses, gone)
+            hear(device.sources.forget_addresses, gone)
         # On the monitor's own thread: each hand-over would be time in which we send a stale way.
-        routes.check(device.ways, device.fwmark)
+        routes.check(device.sources.ways, device.fwmark)
 
-    routes = RouteMonitor(follow_change, lambda stale: hear(device.forget_ways, stale))
+    routes = RouteMonitor(follow_change, lambda stale: hear(device.sources.forget_ways, stale))
     link = LinkMonitor(
         tun,
         lambda state: hear(device.follow_link, state),

@@ -15,10 +15,10 @@ from kubespan.device.bind import Sockets, open_sockets
 from kubespan.device.clock import Clock
 from kubespan.device.lanes import Hearer, Lanes
 from kubespan.device.output import Output
+from kubespan.device.source import Sources
 from kubespan.linux.link import LinkState
-from kubespan.linux.route import Way
 from kubespan.linux.tun import Tun
-from kubespan.model.address import Arrival, IPAddress
+from kubespan.model.address import Arrival
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.model.instant import Instant
@@ -46,6 +46,7 @@ class Device:
         key_log: KeyLog | None = None,
     ) -> None:
         self.interface = Interface(path, random, key_log)
+        self.sources = Sources(self.interface)
         self.gone = asyncio.Event()
         """Set when the interface is deleted."""
 
@@ -72,6 +73,7 @@ class Device:
     def close(self) -> None:
         """Forget all keys and let go of everything but the TUN device, which is not ours."""
         self._lanes.close()
+        self.sources.close()
         self._output.perform(self.interface.close(self.now()))
         self._leave_sockets()
         if self._timer is not None:
@@ -147,14 +149,14 @@ class Device:
             self.perform(self.interface.set_up(self.now()))
         else:
             self.listen_port = port
-        self._forget_sources()
+        self.sources.forget()
 
     def set_fwmark(self, mark: int) -> None:
         """Mark datagrams from now on. Raises SystemFault, and then nothing changed."""
         if self._output.sockets is not None:
             self._output.sockets.set_mark(mark)
         self.fwmark = mark
-        self._forget_sources()
+        self.sources.forget()
 
     def scope_id(self, name: str) -> int:
         """Return the number of an interface where our sockets are. Raises ConfigError."""
@@ -178,40 +180,6 @@ class Device:
         if self._output.sockets is not None:
             self._output.sockets.close()
             self._output.sockets = None
-
-    # Sources, and the routes that they depend on.
-
-    @property
-    def ways(self) -> frozenset[Way]:
-        """How peers are answered at present, for those that are answered from a fixed address.
-
-        This may be asked from any thread.
-        """
-        # A list is made in one step, whatever the event loop does meanwhile.
-        slots = [peer.slot for peer in list(self.interface.peers.values())]
-        return frozenset(
-            Way(slot.endpoint, slot.source)
-            for slot in slots
-            if slot.endpoint is not None and slot.source is not None
-        )
-
-    def forget_addresses(self, gone: frozenset[IPAddress]) -> None:
-        """Answer nobody from these addresses any more."""
-        for peer in self.interface.peers.values():
-            source = peer.slot.source
-            if source is not None and source.address in gone:
-                peer.slot.source = None
-
-    def forget_ways(self, stale: frozenset[Way]) -> None:
-        """Let the system choose where those are answered from who are still answered this way."""
-        for peer in self.interface.peers.values():
-            endpoint, source = peer.slot.endpoint, peer.slot.source
-            if endpoint is not None and source is not None and Way(endpoint, source) in stale:
-                peer.slot.source = None
-
-    def _forget_sources(self) -> None:
-        for peer in self.interface.peers.values():
-            peer.slot.source = None
 
     # What lanes hear.
 

@@ -46,8 +46,8 @@ class RouteMonitor:
     """Reports changes; asks about ways. Both callbacks are called from the monitor's thread.
 
     `report_change` gets the local addresses that are gone, maybe none, once at the start and after
-    any change of addresses, routes or rules. `report_stale` gets those ways, of the ones that
-    `check` was given, that do not leave by the interface of their source any more.
+    any change of addresses, routes or rules. `report_stale` gets those ways, maybe none, of the
+    ones that `check` was given, that do not leave by the interface of their source any more.
     """
 
     def __init__(
@@ -127,8 +127,7 @@ class RouteMonitor:
         while True:
             ways, mark = await self._checks.get()
             stale = [way for way in ways if await _is_stale(pyroute2, queries, way, mark)]
-            if stale:
-                self._report_stale(frozenset(stale))
+            self._report_stale(frozenset(stale))
 
 
 async def _is_stale(pyroute2: Any, queries: Any, way: Way, mark: int) -> bool:

@@ -21,7 +21,6 @@ from kubespan.device.device import LONGEST_NAP, SHORTEST_NAP, Device
 from kubespan.device.lanes import Hearer, Lanes
 from kubespan.device.reader import Readers
 from kubespan.linux.link import LinkState
-from kubespan.linux.route import Way
 from kubespan.model.address import Endpoint, Prefix, Source
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError, SystemFault
@@ -302,17 +301,10 @@ async def answered(make: Make) -> tuple[Device, Peer]:
     return desk.device, peer
 
 
-OTHER_SOURCE = Source(ip_address("192.0.2.9"), 3)
-OTHER_ENDPOINT = Endpoint(ip_address("192.0.2.8"), 1)
 HAPPENINGS: list[tuple[Callable[[Device], None], bool]] = [
     (lambda device: device.set_listen_port(0), False),
     (lambda device: device.set_listen_port(4711), True),
     (lambda device: device.set_fwmark(0), True),
-    (lambda device: device.forget_addresses(frozenset((SOURCE.address,))), True),
-    (lambda device: device.forget_addresses(frozenset((OTHER_SOURCE.address,))), False),
-    (lambda device: device.forget_ways(frozenset((Way(ENDPOINT, SOURCE),))), True),
-    (lambda device: device.forget_ways(frozenset((Way(OTHER_ENDPOINT, SOURCE),))), False),
-    (lambda device: device.forget_ways(frozenset((Way(ENDPOINT, OTHER_SOURCE),))), False),
 ]
 
 
@@ -324,13 +316,6 @@ async def test_when_a_source_is_forgotten(
     happen(device)
     assert peer.slot.source == (None if forgets else SOURCE)
     assert peer.slot.endpoint == ENDPOINT
-
-
-async def test_ways_are_those_of_peers_with_a_source(answered: tuple[Device, Peer]) -> None:
-    device, peer = answered
-    assert device.ways == {Way(ENDPOINT, SOURCE)}
-    peer.slot.source = None
-    assert device.ways == frozenset()
 
 
 async def test_a_scope_is_a_number_or_a_reason(desk: Desk) -> None:
@@ -445,11 +430,11 @@ async def test_two_devices_shake_hands_and_a_packet_arrives(pair: tuple[Desk, De
 async def test_the_answer_comes_back_from_where_it_was_written_to(pair: tuple[Desk, Desk]) -> None:
     one, other = pair
     one.cable.system.send(PACKET)
-    await eventually("the way back", lambda: other.device.ways)
+    await eventually("the way back", lambda: other.device.sources.ways)
     answer = PACKET[:12] + PACKET[16:20] + PACKET[12:16] + PACKET[20:]
     other.cable.system.send(answer)
     assert await handed(one) == answer
-    (way,) = other.device.ways
+    (way,) = other.device.sources.ways
     assert way.endpoint == Endpoint(LOOPBACK, one.device.listen_port)
     assert way.source.address == LOOPBACK
 
