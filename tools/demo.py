@@ -116,6 +116,13 @@ class Host:
         self.ip("address", "add", f"{self.tunnel6}/64", "dev", self.interface, "nodad")
         self.ip("link", "set", self.interface, "up")
 
+    def wait_until_listening(self) -> None:
+        """Return once the program has its sockets, which it opens when it hears of "up"."""
+        began = time.monotonic()
+        while not run(*self.inside("ss", "-Hlun", f"sport = :{PORT}")):
+            if time.monotonic() - began > START_TIMEOUT:
+                raise FailedError(f"{self.title} is up and does not listen on {self.name}")
+
     def ping(self, address: str, *options: str) -> tuple[int, float]:
         """Return how many pings were answered, and their average round trip in milliseconds."""
         said = run(*self.inside("ping", "-n", "-q", "-W", "2", *options, address))
@@ -214,6 +221,8 @@ def bring_up(left: Host, right: Host, directory: Path) -> None:
     preshared_key = run("wg", "genpsk").strip()
     left.configure(right, preshared_key)
     right.configure(left, preshared_key)
+    for host in (left, right):
+        host.wait_until_listening()
     _, first = left.ping(right.tunnel4, "-c", "1")
     if not (left.has_handshake() and right.has_handshake()):
         raise FailedError("a ping came back, but `wg` knows of no handshake")

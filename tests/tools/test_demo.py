@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ GONE_LIMIT = 5.0
 pytestmark = pytest.mark.netns
 
 
+StartDemo = Callable[..., subprocess.Popen[str]]
+
+
 @pytest.fixture
 def mark() -> str:
     """Return a word that is in the environment of every process of one demonstration."""
@@ -28,19 +33,28 @@ def mark() -> str:
     return f"KUBESPAN_TEST_MARK={uuid.uuid4()}"
 
 
-def start_demo(mark: str, *options: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def start_demo(mark: str) -> Iterator[StartDemo]:
     """Start it as tools/demo does, ours on both sides."""
     program = str(program_under_test().path)
     command = ("unshare", "--mount", "--net", sys.executable, str(DEMO))
     name, value = mark.split("=")
-    return subprocess.Popen(
-        (*command, "--seconds", "1", "--left", program, "--right", program, *options),
-        env={**os.environ, name: value},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with ExitStack() as ends:
+
+        def start(*options: str) -> subprocess.Popen[str]:
+            demo = subprocess.Popen(
+                (*command, "--seconds", "1", "--left", program, "--right", program, *options),
+                env={**os.environ, name: value},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            ends.enter_context(demo)
+            ends.callback(demo.kill)
+            return demo
+
+        yield start
 
 
 def marked_processes(mark: str) -> list[str]:
@@ -74,8 +88,8 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> str:
     pytest.fail(f"ended before {beginning!r}: {said}")
 
 
-def test_it_works_and_leaves_nothing(mark: str) -> None:
-    said, _ = (demo := start_demo(mark)).communicate(timeout=TIME_LIMIT)
+def test_it_works_and_leaves_nothing(mark: str, start_demo: StartDemo) -> None:
+    said, _ = (demo := start_demo()).communicate(timeout=TIME_LIMIT)
     assert demo.returncode == 0, said
     assert said.rstrip().endswith("All of it worked.")
     assert_all_gone(mark)
@@ -83,8 +97,10 @@ def test_it_works_and_leaves_nothing(mark: str) -> None:
 
 @pytest.mark.parametrize("moment", ["Two hosts", "started", "handshake", "ping, IPv6"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_it_can_be_stopped(mark: str, moment: str, number: signal.Signals) -> None:
-    demo = start_demo(mark)
+def test_it_can_be_stopped(
+    mark: str, start_demo: StartDemo, moment: str, number: signal.Signals
+) -> None:
+    demo = start_demo()
     said = read_until(demo, moment)
     demo.send_signal(number)
     rest, _ = demo.communicate(timeout=TIME_LIMIT)
@@ -93,21 +109,21 @@ def test_it_can_be_stopped(mark: str, moment: str, number: signal.Signals) -> No
     assert_all_gone(mark)
 
 
-def test_nothing_outlives_it_even_when_killed(mark: str) -> None:
-    demo = start_demo(mark)
+def test_nothing_outlives_it_even_when_killed(mark: str, start_demo: StartDemo) -> None:
+    demo = start_demo()
     read_until(demo, "handshake")
     demo.kill()
     demo.communicate(timeout=TIME_LIMIT)
     assert_all_gone(mark)
 
 
-def test_what_does_not_work_is_said(mark: str, tmp_path: Path) -> None:
+def test_what_does_not_work_is_said(mark: str, start_demo: StartDemo, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text(
         "#!/bin/sh\n[ $1 = --version ] && echo broken v1 && exit\necho why >&2; exit 1\n"
     )
     broken.chmod(0o755)
-    demo = start_demo(mark, "--right", str(broken))
+    demo = start_demo("--right", str(broken))
     said, _ = demo.communicate(timeout=TIME_LIMIT)
     assert demo.returncode == 1, said
     assert "broken v1 did not start on right" in said
