@@ -103,6 +103,9 @@ class Slot:
     @property
     def next(self) -> Keypair | None: ...
     raw_endpoint: tuple[bytes, int, int, bytes | None, int] | None
+    def forget_source(self) -> None:
+        """Let the system choose where the peer is answered from; the endpoint stays."""
+
     def install(
         self, previous: Keypair | None, current: Keypair | None, next: Keypair | None
     ) -> None:

@@ -407,6 +407,10 @@ cdef class Slot:
             endpoint_of(&e, value)
         endpoint_write(self.state, &e)
 
+    def forget_source(self):
+        """Let the system choose where the peer is answered from; the endpoint stays."""
+        forget_source(self.state)
+
     def install(self, Keypair previous, Keypair current, Keypair next):
         """Publish three sessions; those not among them are withdrawn and dropped after a grace."""
         before = (self.previous, self.current, self.next)
@@ -708,9 +712,10 @@ cdef void tun_refused(LaneState *lane, int error) noexcept nogil:
     if error == EAGAIN or error == EINTR:
         return
     if error == EBADFD:
-        ring_push(&lane.ring, UPCALL_DEVICE_GONE, error, NULL, 0, NULL)
-        lane.tun_fd = -1
-        lane.outbound = False
+        # Said once, and until it could be said the lane does not give up.
+        if ring_push(&lane.ring, UPCALL_DEVICE_GONE, error, NULL, 0, NULL):
+            lane.tun_fd = -1
+            lane.outbound = False
     else:
         drop(lane, TUN_REFUSED)
 

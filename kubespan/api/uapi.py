@@ -136,8 +136,11 @@ def _peer_settings(peer: Peer) -> Iterator[tuple[str, object]]:
 
 def _set(lines: list[str], target: Target) -> Answer:
     change = Change(target)
-    refused, refusal = _apply(lines, change)
-    change.end()
+    try:
+        refused, refusal = _apply(lines, change)
+    finally:
+        # Whatever happened, lanes follow what was applied until then.
+        change.end()
     return Answer(_errno(refused), refusal)
 
 

@@ -77,5 +77,8 @@ class Sources:
         # A list is made in one step, whatever another thread does meanwhile.
         for peer in list(self._interface.peers.values()):
             endpoint, source = peer.slot.endpoint, peer.slot.source
-            if endpoint is not None and source is not None:
+            if endpoint is None or source is None:
+                continue
+            # A lane may have roamed between the two looks.
+            if endpoint.address.version == source.address.version:
                 yield peer.slot, Way(endpoint, source)

@@ -41,6 +41,7 @@ class Threads:
         self._offload = tun.set_offloads() if MAY_OFFLOAD else Offload(0)
         self._lanes: fastpath.Lanes | None = None
         self._is_gone = False
+        self._again: asyncio.Handle | None = None
         self._counted: Counter[str] = Counter()
 
     def attend(self, sockets: Sockets | None) -> None:
@@ -77,6 +78,9 @@ class Threads:
         if lanes is None:
             return
         asyncio.get_running_loop().remove_reader(lanes.upcall_fd)
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         lanes.stop()
         self._counted += _counts(lanes)
         left = lanes.drain(EVERYTHING)
@@ -85,12 +89,21 @@ class Threads:
             self._hear(upcall)
 
     def _drain(self) -> None:
+        """Hear what waits, once a turn of the loop however often lanes signal."""
+        if self._again is None:
+            self._drain_once()
+
+    def _drain_again(self) -> None:
+        self._again = None
+        self._drain_once()
+
+    def _drain_once(self) -> None:
         lanes = self._lanes
         if lanes is None:
             return
         upcalls = lanes.drain(UPCALLS_A_TURN)
         if len(upcalls) >= UPCALLS_A_TURN:
-            asyncio.get_running_loop().call_soon(self._drain)
+            self._again = asyncio.get_running_loop().call_soon(self._drain_again)
         for upcall in upcalls:
             self._hear(upcall)
 

@@ -70,7 +70,10 @@ class NativeSlot(_fastpath.Slot):
     @source.setter
     def source(self, source: Source | None) -> None:
         endpoint = self.endpoint
-        if endpoint is not None:
+        if source is None:
+            # In one step: a lane may be roaming.
+            self.forget_source()
+        elif endpoint is not None:
             self.raw_endpoint = _raw(Arrival(endpoint, source))
 
     def roam(self, arrival: Arrival) -> None:

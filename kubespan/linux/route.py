@@ -59,7 +59,9 @@ class RouteMonitor:
         self._report_stale = report_stale
         self._thread = NetlinkThread("kubespan-route", self._follow)
         self._gone: set[IPAddress] = set()
-        self._checks: asyncio.Queue[tuple[tuple[Way, ...], int]] = asyncio.Queue()
+        # The newest question alone: an older one is about routes that are gone.
+        self._check: tuple[tuple[Way, ...], int] = ((), 0)
+        self._is_asked = asyncio.Event()
         self._is_settling = False
         self._has_news = False
 
@@ -74,7 +76,11 @@ class RouteMonitor:
     def check(self, ways: Iterable[Way], mark: int) -> None:
         """Find out which of these ways are stale, for datagrams with this firewall mark."""
         request = (tuple(dict.fromkeys(ways)), mark)
-        self._thread.call(partial(self._checks.put_nowait, request))
+        self._thread.call(partial(self._ask, request))
+
+    def _ask(self, request: tuple[tuple[Way, ...], int]) -> None:
+        self._check = request
+        self._is_asked.set()
 
     async def _follow(self) -> None:
         pyroute2 = await library()
@@ -125,7 +131,9 @@ class RouteMonitor:
 
     async def _answer(self, pyroute2: Any, queries: Any) -> None:
         while True:
-            ways, mark = await self._checks.get()
+            await self._is_asked.wait()
+            self._is_asked.clear()
+            ways, mark = self._check
             stale = [way for way in ways if await _is_stale(pyroute2, queries, way, mark)]
             self._report_stale(frozenset(stale))
 

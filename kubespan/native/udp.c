@@ -23,6 +23,7 @@
 /* Room for packet information, traffic class and segment size, of either family. */
 #define CONTROL_SIZE 128
 #define SEND_PATIENCE_MS 20
+#define SEND_PATIENCE 2 /* so often at most, however many messages: somebody may be waiting to stop us */
 
 struct udp_receiver {
     struct mmsghdr headers[UDP_RECEIVE_SLOTS];
@@ -39,6 +40,7 @@ struct udp_sender {
     struct sockaddr_storage names[UDP_SEND_SLOTS];
     _Alignas(8) uint8_t control[UDP_SEND_SLOTS][CONTROL_SIZE];
     int plain;
+    int patience; /* waits that are left to the call under way */
 };
 
 /* ---- receive ---- */
@@ -238,10 +240,10 @@ static void send_prepare(struct udp_sender *s, int i, const struct udp_message *
 /* One system call for a run of messages of one family; waits a little for a full send buffer to drain. */
 static int send_run(struct udp_sender *s, int fd, int first, int count, int *calls)
 {
-    for (int patience = 2;; patience--) {
+    for (;; s->patience--) {
         (*calls)++;
         int n = sendmmsg(fd, s->headers + first, (unsigned)count, 0);
-        if (n >= 0 || patience == 0 || (errno != EAGAIN && errno != EINTR && errno != ENOBUFS))
+        if (n >= 0 || s->patience <= 0 || (errno != EAGAIN && errno != EINTR && errno != ENOBUFS))
             return n;
         struct pollfd writable = {.fd = fd, .events = POLLOUT};
         poll(&writable, 1, SEND_PATIENCE_MS);
@@ -307,6 +309,7 @@ int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message 
 {
     int calls = 0;
 
+    s->patience = SEND_PATIENCE;
     for (int i = 0; i < count; i++) {
         messages[i].error = messages[i].source_refused = 0;
         send_prepare(s, i, &messages[i]);
