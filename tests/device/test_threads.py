@@ -111,6 +111,19 @@ async def test_a_turn_is_bounded_and_nothing_is_left(
     assert desk.notebook.heard == [("confirmed", n) for n in range(count)]
 
 
+async def test_signals_in_a_flood_start_no_further_drains(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flood = SpentLanes(upcall(UpcallKind.CONFIRMED, value=n) for n in range(1000))
+    monkeypatch.setattr(desk.threads, "_lanes", flood)
+    for turn in range(1, 6):
+        for _ in range(20):
+            desk.threads._drain()
+        assert len(desk.notebook.heard) == turn * UPCALLS_A_TURN
+        await asyncio.sleep(0)
+    monkeypatch.setattr(desk.threads, "_lanes", None)
+
+
 async def test_once_the_device_is_gone_nothing_is_attended(desk: Desk) -> None:
     desk.threads._hear(upcall(UpcallKind.DEVICE_GONE))
     desk.threads.attend(desk.sockets)
