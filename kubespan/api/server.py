@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
-from typing import cast
+from typing import Any, Final, cast
 
 from kubespan.api.listener import Listener
 from kubespan.api.target import Target
 from kubespan.api.uapi import NotARequest, RequestReader, answer
+
+KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From Python 3.13 on a loop would remove the socket file, and that is the listener's to do."""
 
 
 class Server:
@@ -33,6 +37,7 @@ class Server:
         self._server = await loop.create_unix_server(
             lambda: _Connection(self._target, self._log, self._connections),
             sock=self._listener.socket.dup(),
+            **KEEP_FILE,
         )
 
     async def stop(self) -> None:
