@@ -321,8 +321,8 @@ async def test_when_a_source_is_forgotten(
 async def test_a_scope_is_a_number_or_a_reason(desk: Desk) -> None:
     assert desk.device.scope_id("lo") == socket.if_nametoindex("lo")
     for name in ("nosuchlink", "nul\0byte"):
-        with pytest.raises(ConfigError, match=name):
-        desk.device.scope_id("nosuchlink")
+        with pytest.raises(ConfigError, match="there is no interface"):
+            desk.device.scope_id(name)
 
 
 # ---- the timer
