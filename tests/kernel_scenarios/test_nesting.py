@@ -55,6 +55,7 @@ def test_a_peer_behind_a_peer_and_a_peer_behind_itself(
     third.address("10.78.0.2/24")
     third.peer(left.keys.public, "allowed-ips", "10.78.0.1/32")
     third.up()
+    eventually("the third one listens", third.listens)
     left.namespace.address(left.name, "10.78.0.1/24")
     behind = ("allowed-ips", "10.78.0.2/32", "endpoint")
     left.peer(third.keys.public, *behind, f"{right.inner4}:1005")

@@ -177,6 +177,10 @@ class Tunnel:
         words = ("mtu", str(mtu)) if mtu else ()
         self.namespace.ip("link", "set", self.name, *words, "up")
 
+    def listens(self) -> bool:
+        """Tell whether datagrams are heard: a daemon learns of the link a moment after `up`."""
+        return int(self.shown("listen-port")) in self.born.udp_ports()
+
     def down(self) -> None:
         """Take the interface down."""
         self.namespace.ip("link", "set", self.name, "down")

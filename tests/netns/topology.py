@@ -47,11 +47,8 @@ class Pair:
         """Bring both interfaces up, and wait until both ends listen."""
         for tunnel in (self.left, self.right):
             tunnel.up(mtu)
-        eventually("both listen", self._both_listen)
-
-    def _both_listen(self) -> bool:
-        ends = ((end.born, int(end.shown("listen-port"))) for end in (self.left, self.right))
-        return all(port in born.udp_ports() for born, port in ends)
+        for tunnel in (self.left, self.right):
+            eventually("both listen", tunnel.listens)
 
     def ping(self, count: int = 1) -> None:
         """Ping with both families both ways."""
