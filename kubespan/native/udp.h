@@ -64,8 +64,9 @@ struct udp_sender;
 struct udp_sender *udp_sender_new(void);
 void udp_sender_free(struct udp_sender *s);
 /* Sends at most UDP_SEND_SLOTS messages in order; -1 for a family without a socket. Answers how many system calls
- * it took. What the kernel refuses is tried again more plainly before it counts as an error: without the source
- * address (it may be gone, or its interface), without segmentation (EIO, EINVAL, EMSGSIZE). */
+ * it took. What the kernel refuses is tried again more plainly before it counts as an error: without
+ * segmentation (EIO, EINVAL, EMSGSIZE), then without the source address (it may be gone, or its interface). A full
+ * send buffer is waited for, but only a little in one call. */
 int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count);
 /* No segmentation offload from here on: the network card cannot checksum (EIO), or the operator said so. */
 void udp_sender_plain(struct udp_sender *s);

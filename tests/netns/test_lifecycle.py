@@ -11,6 +11,7 @@ import socket
 import stat
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -114,6 +115,21 @@ def test_adopting_descriptors(alone: Tunnel) -> None:
         process.terminate()
         assert process.wait(timeout=5) == 0
     assert not alone.socket_path.exists()
+
+
+def test_adopting_a_device(alone: Tunnel) -> None:
+    """A daemon given an open TUN device by `WG_TUN_FD` uses it, in the background too."""
+    make = (
+        "import os, subprocess, sys; from kubespan.linux.tun import create_tun;"
+        " fd = create_tun(sys.argv[2]).descriptor;"
+        " subprocess.run(sys.argv[1:], env={**os.environ, 'WG_TUN_FD': str(fd)},"
+        " pass_fds=(fd,), check=True)"
+    )
+    alone.born.run(sys.executable, "-c", make, alone.program.path, alone.name)
+    assert alone.born.link(alone.name)["mtu"] == 1420
+    assert alone.show("peers") == []
+    alone.delete()
+    eventually("process and socket are gone", alone.is_gone, LEAVING)
 
 
 # ---------------------------------------------------------------- leaving

@@ -150,7 +150,7 @@ def test_the_kernel_takes_the_longest_list_of_slices(
 class Relay:
     """Carries packets between two TUNs as a tunnel would: cut, then join, both ways."""
 
-    library: OffloadLibrary
+    native: OffloadLibrary
     ends: tuple[Tun, Tun]
     cut: int = 0
     joined: int = 0
@@ -181,12 +181,12 @@ class Relay:
         with suppress(BlockingIOError):
             while len(packets) < 200:
                 frame = os.read(source.descriptor, FRAME)
-                parts = self.library.split(frame)
+                parts = self.native.split(frame)
                 if parts != naive.split(frame):
                     self.differing.append(frame)
                 self.cut += len(parts) > 1
                 packets += parts
-        for write in self.library.coalesce(packets, BOTH):
+        for write in self.native.coalesce(packets, BOTH):
             self.joined += write.packets > 1
             try:
                 os.write(target.descriptor, write.frame)
