@@ -125,7 +125,7 @@ def test_adopting_a_device(alone: Tunnel) -> None:
         " subprocess.run(sys.argv[1:], env={**os.environ, 'WG_TUN_FD': str(fd)},"
         " pass_fds=(fd,), check=True)"
     )
-    alone.born.run(sys.executable, "-c", make, alone.program.path, alone.name)
+    alone.born.run(sys.executable, "-c", make, str(alone.program.path), alone.name)
     assert alone.born.link(alone.name)["mtu"] == 1420
     assert alone.show("peers") == []
     alone.delete()
