@@ -229,3 +229,13 @@ def test_one_timer_may_put_off_another_that_is_due_with_it() -> None:
     effects = ends.one.handle_timeout(at(100))
     assert events(effects) == [Event.HANDSHAKE_GAVE_UP]
     assert ends.one.handle_timeout(at(200)) == []
+
+
+def test_a_retry_waits_when_the_peer_was_answered_meanwhile() -> None:
+    ends = Ends()
+    ends.other.set_endpoint(HERE.endpoint)
+    ends.other.send_initiation(at(0))
+    ends.initiation(at(3))
+    # The answer may be void, as both began at once: the retry is put off, not given up.
+    assert ends.other.handle_timeout(at(5.5)) == []
+    assert events(ends.other.handle_timeout(at(8.5))) == [Event.HANDSHAKE_INITIATION_SENT]
