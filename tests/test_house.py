@@ -59,7 +59,8 @@ ADR_NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.md")
 def modules() -> list[str]:
     """Return every module of the package, as a path below it."""
     found = (path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-    return sorted(name for name in found if not name.endswith(("__init__.py", "__main__.py")))
+    without = ("__init__.py", "__main__.py", "_pb2.py")
+    return sorted(name for name in found if not name.endswith(without))
 
 
 def mirrored_tests() -> list[str]:

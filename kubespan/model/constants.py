@@ -95,3 +95,47 @@ DEFAULT_MTU: Final = 1420
 
 HANDSHAKE_TRAFFIC_CLASS: Final = 0x88
 """IPv4 TOS and IPv6 traffic class of handshake messages: AF41. Kernel messages.h."""
+
+# KubeSpan: Talos and the Sidero discovery protocol chose these, and peers rely on them.
+
+KUBESPAN_LISTEN_PORT: Final = 51820
+"""UDP port of the mesh's WireGuard interface. Talos pkg/machinery/constants."""
+
+KUBESPAN_MTU: Final = 1420
+"""MTU of the mesh's interface where nothing else is said. Talos pkg/machinery/constants."""
+
+KUBESPAN_MINIMUM_MTU: Final = 1280
+"""Least MTU that may be configured: what IPv6 needs. RFC 8200 §5."""
+
+ULA_PURPOSE_KUBESPAN: Final = 0x02
+"""Eighth byte of a cluster's mesh prefix. siderolabs/talos pkg/machinery/resources/network."""
+
+ULA_PURPOSE_SIDEROLINK: Final = 0x03
+"""Eighth byte of a management link's prefix, which is never announced. Likewise."""
+
+AFFILIATE_TTL: Final = 30 * 60.0
+"""How long a record lives without being refreshed; also the most one may ask for. Discovery."""
+
+AFFILIATE_REFRESH_INTERVAL: Final = AFFILIATE_TTL / 2
+"""How often a member refreshes its record. siderolabs/discovery-client."""
+
+MAX_CLUSTER_ID_SIZE: Final = 256
+"""Bytes. Discovery service, as observed."""
+
+MAX_AFFILIATE_ID_SIZE: Final = 256
+"""Bytes. Discovery service, as observed."""
+
+MAX_AFFILIATE_DATA_SIZE: Final = 2048
+"""Bytes of one sealed affiliate. Discovery service, as observed."""
+
+MAX_ENDPOINT_SIZE: Final = 32
+"""Bytes of one sealed endpoint. Discovery service, as observed."""
+
+MAX_AFFILIATES: Final = 1024
+"""Records of one cluster. Discovery service, as observed."""
+
+MAX_ENDPOINTS: Final = 64
+"""Endpoints of one record. Discovery service, as observed."""
+
+STATE_DIRECTORY: Final = "/var/lib/kubespan"
+"""Where identity and cache are kept, unless said otherwise. Ours; Talos has a partition for it."""

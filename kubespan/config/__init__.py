@@ -1,0 +1,1 @@
+"""The configuration, from YAML text to one `NodeConfig`, with every mistake and its line."""

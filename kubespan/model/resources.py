@@ -1,0 +1,88 @@
+"""What is known of the mesh and its members, as frozen values with Talos's names.
+
+Values only: where they come from and what becomes of them is for other floors. Talos
+`pkg/machinery/resources/cluster` and `.../kubespan` for names and meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv6Address
+
+from kubespan.model.address import Endpoint, IPAddress, Prefix
+from kubespan.model.keys import PrivateKey, PublicKey
+
+
+class MachineType(Enum):
+    """What a machine is to its Kubernetes cluster, as it travels."""
+
+    INIT = "init"
+    CONTROL_PLANE = "controlplane"
+    WORKER = "worker"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """Who a node is to discovery: 32 random bytes in Talos's base62. Also its affiliate's id."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSpanIdentity:
+    """Who a node is to its peers."""
+
+    address: IPv6Address
+    subnet: Prefix
+    """The cluster's /64, which contains `address`."""
+
+    private_key: PrivateKey = field(repr=False)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """What peers know the node by."""
+        return self.private_key.public_key
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSpanAffiliate:
+    """What makes an affiliate a peer."""
+
+    public_key: PublicKey
+    address: IPAddress | None
+    """Inside the mesh."""
+
+    additional_addresses: tuple[Prefix, ...] = ()
+    """Networks behind the node, beside its own addresses."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    """Where it may be reached, in the order in which to try."""
+
+    exclude_advertised_networks: tuple[Prefix, ...] = ()
+    """What others must not route to it, though it is among its addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """What makes an affiliate a control plane node."""
+
+    port: int
+    """Of its Kubernetes API server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affiliate:
+    """One node, as it described itself to the others of its cluster."""
+
+    node_id: str
+    addresses: tuple[IPAddress, ...] = ()
+    hostname: str = ""
+    nodename: str = ""
+    """Of its Kubernetes Node; empty for a host that is no member of the Kubernetes cluster."""
+
+    operating_system: str = ""
+    machine_type: MachineType = MachineType.UNKNOWN
+    kubespan: KubeSpanAffiliate | None = None
+    control_plane: ControlPlane | None = None

@@ -1,0 +1,1 @@
+"""What outlives the process: files in the state directory. Decides nothing about their meaning."""
