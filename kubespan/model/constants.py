@@ -111,7 +111,7 @@ ULA_PURPOSE_KUBESPAN: Final = 0x02
 """Eighth byte of a cluster's mesh prefix. siderolabs/talos pkg/machinery/resources/network."""
 
 ULA_PURPOSE_SIDEROLINK: Final = 0x03
-"""Eighth byte of a management link's prefix, which is never announced. Likewise."""
+"""Eighth byte of a management link's prefix, which is never announced. siderolabs/talos."""
 
 AFFILIATE_TTL: Final = 30 * 60.0
 """How long a record lives without being refreshed; also the most one may ask for. Discovery."""

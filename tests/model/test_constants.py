@@ -30,7 +30,7 @@ PAPER = {
     "MESSAGE_TRANSPORT_HEADER_SIZE": HEADER + COUNTER,
     "MESSAGE_TRANSPORT_MIN_SIZE": HEADER + COUNTER + TAG,
 }
-SOURCES = ("Paper §", "Kernel ", "wireguard-go")
+SOURCES = ("Paper §", "Kernel ", "wireguard-go", "RFC ", "Talos", "Discovery", "siderolabs", "Ours")
 
 
 @pytest.mark.parametrize(("name", "value"), PAPER.items())
