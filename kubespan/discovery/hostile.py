@@ -7,9 +7,14 @@ carries a name to count by, and nothing of what was refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TypeVar
 
 from kubespan.model.errors import KubespanError
+
+_From = TypeVar("_From")
+_To = TypeVar("_To")
 
 
 class BlobReason(Enum):
@@ -35,3 +40,22 @@ class BlobRefused(KubespanError):
     def __init__(self, reason: BlobReason) -> None:
         super().__init__(reason.value)
         self.reason = reason
+
+
+def sifted(
+    turn: Callable[[_From], _To], entries: Sequence[_From], most: int
+) -> tuple[tuple[_To, ...], tuple[BlobReason, ...]]:
+    """Return what the first `most` entries turn into, each once, and why others are refused.
+
+    One refusal stands for each entry that is refused, and one for all those beyond `most`.
+    """
+    turned: dict[_To, None] = {}
+    refusals = []
+    for entry in entries[:most]:
+        try:
+            turned[turn(entry)] = None
+        except BlobRefused as refused:
+            refusals.append(refused.reason)
+    if len(entries) > most:
+        refusals.append(BlobReason.TOO_MANY)
+    return tuple(turned), tuple(refusals)
