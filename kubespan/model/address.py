@@ -113,6 +113,12 @@ class Prefix(NamedTuple):
         """Build the address as 4 or 16 bytes, big-endian."""
         return self.value.to_bytes(4 if self.version == 4 else 16, "big")
 
+    def contains(self, address: IPAddress) -> bool:
+        """Whether an address is one of these; an IPv4-mapped one counts as IPv6."""
+        if address.version != self.version:
+            return False
+        return (int(address) ^ self.value) >> (address.max_prefixlen - self.length) == 0
+
     def __str__(self) -> str:
         value = self.value
         if self.version == 4:

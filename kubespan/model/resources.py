@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address
 
+from kubespan.model import base62
 from kubespan.model.address import Endpoint, IPAddress, Prefix
 from kubespan.model.keys import PrivateKey, PublicKey
 
@@ -28,6 +29,11 @@ class NodeIdentity:
     """Who a node is to discovery: 32 random bytes in Talos's base62. Also its affiliate's id."""
 
     node_id: str
+
+    @property
+    def machine_id(self) -> str:
+        """The 32 hexadecimal digits that Talos derives for /etc/machine-id. Raises ConfigError."""
+        return base62.decode(self.node_id)[:16].hex()
 
 
 @dataclass(frozen=True, slots=True)

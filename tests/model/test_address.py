@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import assume, example, given
@@ -236,3 +236,22 @@ def test_ipv6_text_is_read_exactly_when_the_standard_library_reads_it(
             Prefix.parse(text)
     else:
         assert str(Prefix.parse(text)) == str(network)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address", "contained"),
+    [
+        ("10.0.0.0/8", "10.255.255.255", True),
+        ("10.0.0.0/8", "11.0.0.0", False),
+        ("0.0.0.0/0", "203.0.113.7", True),
+        ("192.0.2.1/32", "192.0.2.1", True),
+        ("192.0.2.1/32", "192.0.2.0", False),
+        ("2001:db8::/33", "2001:db8:7fff::1", True),
+        ("2001:db8::/33", "2001:db8:8000::1", False),
+        ("::/0", "::", True),
+        ("::/0", "10.0.0.1", False),
+        ("0.0.0.0/0", "::ffff:10.0.0.1", False),
+    ],
+)
+def test_a_prefix_contains_what_shares_its_bits(prefix: str, address: str, contained: bool) -> None:
+    assert Prefix.parse(prefix).contains(ip_address(address)) is contained
