@@ -29,17 +29,8 @@ from kubespan.model.host import (
 )
 from kubespan.model.keys import PrivateKey
 from kubespan.model.resources import Affiliate, MachineType, NodeIdentity
+from tests.hosts import CARD
 
-CARD = Link(
-    index=2,
-    name="eth0",
-    is_ethernet=True,
-    kind="",
-    mac=bytes.fromhex("00005e005301"),
-    is_up=True,
-    has_carrier=True,
-    state=OperationalState.UP,
-)
 LOOPBACK = replace(
     CARD, index=1, name="lo", is_ethernet=False, mac=bytes(6), state=OperationalState.UNKNOWN
 )

@@ -7,17 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kubespan.model.host import AddressFlag, Link, OperationalState, first_physical_link
-
-CARD = Link(
-    index=2,
-    name="eth0",
-    is_ethernet=True,
-    kind="",
-    mac=bytes.fromhex("0200000000aa"),
-    is_up=True,
-    has_carrier=True,
-    state=OperationalState.UP,
-)
+from tests.hosts import CARD
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
 from kubespan.model.errors import ConfigError, SystemFault
-from kubespan.model.host import Link, OperationalState
 from kubespan.model.keys import PrivateKey
 from kubespan.model.resources import NodeIdentity
 from kubespan.state.directory import StateDirectory
@@ -27,6 +27,7 @@ from kubespan.state.identity import (
     load_node_identity,
     load_private_key,
 )
+from tests.hosts import CARD
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLUSTER_ID = "8XuV9TZHW08DOk3bVxQjH9ih_TBKjnh-j44tsCLSBzo="
@@ -38,16 +39,7 @@ OTHER_PUBLIC = "Oak2fBEWngBhwslBxDVgnRNHXs88OAp4kjroSX0uqUE="
 # The published form of Talos's file, with the key pair of its documentation.
 KUBESPAN_FILE = f'address: ""\nsubnet: ""\nprivateKey: {PRIVATE}\npublicKey: {PUBLIC}\n'
 NODE_FILE = f"nodeId: {NODE_ID}\n"
-CARD = Link(
-    index=2,
-    name="eth0",
-    is_ethernet=True,
-    kind="",
-    mac=bytes.fromhex("ea711bb2ccee"),
-    is_up=True,
-    has_carrier=True,
-    state=OperationalState.UP,
-)
+CARD_OF_TALOS = replace(CARD, mac=bytes.fromhex("ea711bb2ccee"))
 
 Load = Callable[[StateDirectory, Callable[[int], bytes]], object]
 LOADS: list[tuple[str, Load]] = [
@@ -136,9 +128,9 @@ def test_a_file_is_private_and_kept(directory: StateDirectory, name: str, load: 
 
 
 def test_the_address_follows_from_the_first_card(directory: StateDirectory) -> None:
-    identity = load_kubespan_identity(directory, CLUSTER_ID, (CARD,), os.urandom)
+    identity = load_kubespan_identity(directory, CLUSTER_ID, (CARD_OF_TALOS,), os.urandom)
     assert identity.address == IPv6Address("fd7f:175a:b97c:5602:e871:1bff:feb2:ccee")
-    assert load_kubespan_identity(directory, CLUSTER_ID, (CARD,), no_random) == identity
+    assert load_kubespan_identity(directory, CLUSTER_ID, (CARD_OF_TALOS,), no_random) == identity
     assert [path.name for path in directory.path.iterdir()] == [KUBESPAN_IDENTITY_FILE]
 
 
