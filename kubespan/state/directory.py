@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from kubespan.model.errors import ConfigError, SystemFault
+from kubespan.state.file import FILE_MODE, sync_directory
 
 DIRECTORY_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
 OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -53,7 +53,7 @@ class StateDirectory:
         with _blamed("make", path):
             with suppress(FileExistsError):
                 path.mkdir(DIRECTORY_MODE)
-                _sync_directory(path.parent)
+                sync_directory(path.parent)
             _check_directory(path, path.stat())
         return cls(path)
 
@@ -102,7 +102,7 @@ class StateDirectory:
                     os.link(other_name, path)
             finally:
                 os.unlink(other_name)  # noqa: PTH108  a name, as mkstemp returned it
-            _sync_directory(self.path)
+            sync_directory(self.path)
 
 
 def _check_directory(path: Path, found: os.stat_result) -> None:
@@ -146,15 +146,6 @@ def _text(path: Path, content: bytes) -> str:
 
 def _not_a_file(path: Path) -> ConfigError:
     return ConfigError(f"{path} is not a regular file; put a copy of the file itself there")
-
-
-def _sync_directory(path: Path) -> None:
-    """Have the names in a directory on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
