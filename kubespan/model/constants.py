@@ -137,5 +137,8 @@ MAX_AFFILIATES: Final = 1024
 MAX_ENDPOINTS: Final = 64
 """Endpoints of one record. Discovery service, as observed."""
 
+MAX_UNDELIVERED: Final = 32
+"""Changes that may wait for one watcher. Discovery service, as observed."""
+
 STATE_DIRECTORY: Final = "/var/lib/kubespan"
 """Where identity and cache are kept, unless said otherwise. Ours; Talos has a partition for it."""
