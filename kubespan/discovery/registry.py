@@ -31,7 +31,7 @@ class Capacity:
     clusters: int = 16_384
     """How many, empty ones included."""
 
-    memory: int = 2 << 30
+    memory: int = 1 << 30
     """Bytes for everything that was sent, by an estimate that is never too low."""
 
     subscriptions: int = 65_536
@@ -156,9 +156,8 @@ class Registry:
     def collect(self, now: float, most: int | None = None) -> Collected:
         """What had expired before `now` is gone, and so are clusters without any use.
 
-        Watchers are told one by one. With `most`, stop after so many of them were told, so that
-        they can take what waits before the next call; a watcher's queue holds 32. `most` is at
-        least 1.
+        With `most`, at least 1, stop after so many changes or clusters that were looked through,
+        so that watchers, of whom each holds 32 changes, can take them before the next call.
         """
         affiliates = endpoints = steps = 0
         for removed, dropped in islice(self._expire(now), most):
@@ -252,7 +251,7 @@ class Registry:
         self._subscriptions -= roster.announce_removal(entry.id)
 
     def _expire(self, now: float) -> Iterator[tuple[int, int]]:
-        """Iterate over what expires, affiliate by affiliate: removed or not, endpoints dropped."""
+        """Iterate over steps: how many affiliates each removes, how many endpoints it drops."""
         for roster in self._rosters.values():
             if roster.due_at >= now:
                 continue
@@ -264,6 +263,7 @@ class Registry:
                     yield 0, dropped
             # Only here, past all of them: whoever stops in between finds the rest another time.
             roster.due_at = min((e.due_at for e in roster.entries.values()), default=math.inf)
+            yield 0, 0
 
     def _drop_endpoints(self, roster: Roster, entry: Entry, now: float) -> int:
         cost = entry.cost

@@ -82,11 +82,9 @@ class Storage:
 
     @property
     def size(self) -> int:
-        """Bytes on disk; 0 when that cannot be said."""
-        names = (self._file.path, self._file.path.with_name(self._file.path.name + "-wal"))
-        with suppress(OSError):
-            return sum(name.stat().st_size for name in names if name.exists())
-        return 0
+        """Bytes on disk."""
+        log = self._file.path.with_name(f"{self._file.path.name}-wal")
+        return sum(path.stat().st_size for path in (self._file.path, log) if path.exists())
 
     def load(self) -> tuple[Saved, ...]:
         """Return everything, its times brought to the present boot, expired or not.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from kubespan.discovery.entry import ENDPOINT_COST, ENTRY_COST, Entry, Merge
+from kubespan.discovery.entry import CHARACTER_COST, ENDPOINT_COST, ENTRY_COST, Entry, Merge
 from kubespan.discovery.journal import Saved
 from kubespan.discovery.record import AffiliateRecord
 
@@ -46,7 +48,15 @@ def test_merge(
     assert old.expires_at == expires_at
     assert list(old.endpoints.items()) == list(known.items())
     assert old.data == (data or b"d")
-    assert old.due_at <= min(expires_at, *known.values())
+    assert old.due_at == min(10.0, at)
+
+
+def test_nothing_is_due_before_what_was_merged() -> None:
+    assert Entry("a", 0.0).due_at == math.inf
+    assert entry(b"d", (b"e",), 10.0).due_at == 10.0
+    full = Entry("a", 0.0)
+    full.merge(b"", MANY, 10.0)
+    assert full.due_at == 0.0  # it was cut, so nothing keeps the affiliate itself
 
 
 @pytest.mark.parametrize(
@@ -86,8 +96,17 @@ def test_expire_drops_what_is_before_now() -> None:
     assert old.expire(10.5) == 1
     assert old.record == AffiliateRecord("a", b"d", (b"f",))
     assert old.due_at == 20.0
+    old.merge(b"", (), 30.0)
     assert old.expire(20.5) == 1
-    assert old.due_at == old.expires_at == 20.0
+    assert old.due_at == old.expires_at == 30.0
+
+
+def test_what_was_refreshed_is_due_later() -> None:
+    old = entry(b"d", (b"e",), 10.0)
+    old.merge(b"", (b"e",), 20.0)
+    assert old.due_at == 10.0
+    assert old.expire(15.0) == 0
+    assert old.due_at == 20.0
 
 
 def test_record_is_made_once_a_change() -> None:
@@ -103,11 +122,11 @@ def test_record_is_made_once_a_change() -> None:
 
 def test_cost_follows_what_is_kept() -> None:
     old = entry(b"data", (b"e", b"ff"), 10.0)
-    assert old.cost == ENTRY_COST + 1 + 4 + 2 * ENDPOINT_COST + 3
+    assert old.cost == ENTRY_COST + CHARACTER_COST + 4 + 2 * ENDPOINT_COST + 3
     old.merge(b"d", (), 20.0)
-    assert old.cost == ENTRY_COST + 1 + 1 + 2 * ENDPOINT_COST + 3
+    assert old.cost == ENTRY_COST + CHARACTER_COST + 1 + 2 * ENDPOINT_COST + 3
     old.expire(15.0)
-    assert old.cost == ENTRY_COST + 1 + 1
+    assert old.cost == ENTRY_COST + CHARACTER_COST + 1
 
 
 @pytest.mark.parametrize(

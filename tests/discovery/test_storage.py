@@ -384,13 +384,6 @@ def test_closing_never_fails(place: Place, clock: SetClock) -> None:
     assert not place.path.with_name(f"{FILE_NAME}-wal").exists()
 
 
-def test_no_size_where_there_is_nothing_to_see(place: Place) -> None:
-    storage = place.open().storage
-    place.directory.chmod(0o700)
-    storage._file.path = storage._file.path / "below a file"
-    assert storage.size == 0
-
-
 # ---------------------------------------------------------------------------------- kill -9
 
 WRITER = """
