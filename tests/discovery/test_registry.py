@@ -287,6 +287,13 @@ def test_an_endpoint_that_expires_is_an_update(registry: Registry, watcher: Subs
     assert registry.counts == Counts(1, 1, 1, 1)
 
 
+def test_to_expire_at_this_moment_is_not_to_have_expired(registry: Registry) -> None:
+    registry.update(C, "a", b"d", (b"e",), 10.0, 0.0)
+    registry.update(C, "a", b"", (b"f",), 20.0, 0.0)
+    assert registry.collect(20.0) == Collected(endpoints=1)
+    assert registry.list(C, 20.0) == (record("a", b"d", b"f"),)
+
+
 def test_data_may_shorten_a_life_whatever_its_endpoints(registry: Registry) -> None:
     registry.update(C, "a", b"d", (b"e",), TTL, 0.0)
     registry.update(C, "a", b"d", (), 5.0, 0.0)
@@ -444,12 +451,12 @@ def test_restored_as_it_was_noted() -> None:
 def test_what_has_expired_does_not_come_back() -> None:
     notes = Notes()
     gone = Saved(C, "gone", b"d", 9.0, ((b"e", 99.0),))
-    partly = Saved(C, "partly", b"d", 10.0, ((b"e", 9.0), (b"f", 11.0)))
+    partly = Saved(C, "partly", b"d", 10.0, ((b"e", 9.0), (b"f", 10.0)))
     registry = Registry(notes)
     assert registry.restore((gone, partly), 10.0) == 1
     assert registry.list(C, 10.0) == (record("partly", b"d", b"f"),)
     assert notes.removed == [(C, "gone")]
-    assert notes.kept == {(C, "partly"): Saved(C, "partly", b"d", 10.0, ((b"f", 11.0),))}
+    assert notes.kept == {(C, "partly"): Saved(C, "partly", b"d", 10.0, ((b"f", 10.0),))}
 
 
 def test_nothing_comes_back_for_longer_than_the_longest_ttl() -> None:
