@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 from bench.compare.processes import CommandFailed, run
@@ -108,28 +109,52 @@ def _on_path(program: str, package: str) -> Callable[[], list[str]]:
 
 
 def _go_install(name: str, module: str, version: str, program: str) -> Callable[[], list[str]]:
-    """Built once into the cache, where the tests look too; delete it there to build it anew."""
-
     def locate() -> list[str]:
         folder = CACHE / f"{name}-{version}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / program).exists():
-                _build_go(folder, f"{module}@{version}")
-        return [str(folder / program)]
+        install = ["go", "install", f"{module}@{version}"]
+        return [str(_build_once(folder, program, install, {"GOBIN": str(folder)}))]
 
     return locate
 
 
-def _build_go(target: Path, module: str) -> None:
-    if (go := shutil.which("go")) is None:
-        raise Missing(f"{module} needs Go to be built: install golang-go")
-    print(f"building {module} into {target}", file=sys.stderr)
+def _cargo_install(crate: str, version: str, program: str) -> Callable[[], list[str]]:
+    def locate() -> list[str]:
+        folder = CACHE / f"{crate}-{version}"
+        install = ["cargo", "install", "--root", str(folder), f"{crate}@{version}"]
+        built = _build_once(folder, f"bin/{program}", install, {})
+        return [str(built), "--disable-drop-privileges"]
+
+    return locate
+
+
+def _build_once(
+    folder: Path, program: str, install: list[str], environment: Mapping[str, str]
+) -> Path:
+    """Built into the cache, where the tests look too; delete it there to build it anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / program).exists():
+            _build(folder, install, environment)
+    return folder / program
+
+
+def _build(folder: Path, install: list[str], environment: Mapping[str, str]) -> None:
+    if shutil.which(install[0]) is None:
+        raise Missing(f"{install[-1]} has to be built, and {install[0]} is not installed")
+    print(f"building {install[-1]} into {folder}", file=sys.stderr)
     try:
-        run(["env", f"GOBIN={target}", go, "install", module])
+        run(["env", *(f"{name}={value}" for name, value in environment.items()), *install])
     except CommandFailed as error:
         raise Missing(str(error)) from error
+
+
+def _naive() -> list[str]:
+    return [sys.executable, "-m", "bench.compare.naive"]
+
+
+def _python_version(_command: list[str]) -> str:
+    return f"CPython {sys.version.split()[0]}, cryptography {metadata.version('cryptography')}"
 
 
 def _go_version(command: list[str]) -> str:
@@ -181,7 +206,26 @@ IMPLEMENTATIONS = {
             {"LOG_LEVEL": "error"},
             _go_version,
         ),
+        Implementation(
+            "gotatun",
+            "Mullvad's WireGuard in Rust, a successor of boringtun",
+            _cargo_install("gotatun-cli", "0.10.2", "gotatun"),
+            {"WG_LOG_LEVEL": "error", "WG_LOG_FILE": os.devnull},
+        ),
+        Implementation(
+            "boringtun",
+            "Cloudflare's WireGuard in Rust",
+            _cargo_install("boringtun-cli", "0.7.1", "boringtun-cli"),
+            {"WG_LOG_LEVEL": "error"},
+        ),
+        Implementation(
+            "naive",
+            "two Python threads, a packet at a time: nobody should use it",
+            _naive,
+            {"PYTHONPATH": str(CHECKOUT)},
+            _python_version,
+        ),
         Implementation("veth", "the bare link, no tunnel", None),
     )
 }
-DEFAULT = ("kubespan", REFERENCE, "veth")
+DEFAULT = ("kubespan", REFERENCE, "tailscale", "gotatun", "boringtun", "naive", "veth")

@@ -38,16 +38,21 @@ _serial = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What lies under the load: link mode, address family inside and outside, tunnel MTU."""
+    """What lies under the load: link mode, address family inside and outside, tunnel MTU, peers.
+
+    Of the peers that either end knows, one carries traffic; the others have keys and addresses.
+    """
 
     mode: str
     family: str
     mtu: int
+    peers: int = 1
 
     @property
     def name(self) -> str:
         """As in a heading of the report."""
-        return f"{self.mode}, {self.family}, MTU {self.mtu}"
+        peers = f", {self.peers} peers" if self.peers > 1 else ""
+        return f"{self.mode}, {self.family}, MTU {self.mtu}{peers}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,7 @@ class Lab:
                 keys[other.interface].public,
                 f"{host}:{WIREGUARD_PORT}",
             )
+            uapi.add_idle_peers(side.interface, self.link.peers - 1)
 
     def _wait_until_reachable(self, a: Side, b: Side) -> None:
         try:

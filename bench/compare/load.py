@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from bench.compare.processes import Child, CommandFailed
 PORT = 5201
 GRACE = 15.0
 POLL_INTERVAL = 0.1
+RISE_TIME = 0.3
 LISTEN = "0A"
 DIRECTIONS: dict[str, tuple[str, ...]] = {
     "forward": (),
@@ -63,6 +67,26 @@ def transfer(lab: Lab, load: Load) -> Transfer:
     try:
         _wait_until_listening(server)
         return _run_client(lab, load, server)
+    finally:
+        server.end()
+
+
+@contextmanager
+def busy(lab: Lab, seconds: float) -> Iterator[list[int]]:
+    """One stream from end `a` to end `b` is under way, for at most so many seconds.
+
+    Gives the ids of its processes.
+    """
+    server = lab.b.namespace.start("iperf3", "-s", "-1", "-p", str(PORT))
+    try:
+        _wait_until_listening(server)
+        load = Load(1, "forward", "cubic", math.ceil(seconds))
+        client = lab.a.namespace.start(*_client_command(lab.b.address, load))
+        try:
+            time.sleep(RISE_TIME)
+            yield [client.pid, server.pid]
+        finally:
+            client.end()
     finally:
         server.end()
 

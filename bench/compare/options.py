@@ -15,6 +15,7 @@ from bench.compare.smallpackets import Packets
 
 QUICK_BUDGET = 100.0
 RESULTS = Path(__file__).parents[1] / "results"
+HONEST_MODE = "seggro"
 ALL_PARTS = ("tcp", "packets", "rtt")
 
 
@@ -67,10 +68,11 @@ def parse(arguments: Sequence[str]) -> Options:
         for streams in given.streams
     )
     links = tuple(
-        Link(mode, family, mtu)
+        Link(mode, family, mtu, peers)
+        for peers in given.peers
         for mtu in given.mtu
         for family in given.family
-        for mode in given.modes
+        for mode in given.modes or ((HONEST_MODE,) if given.quick else MODES)
     )
     return Options(
         tuple(given.impl or DEFAULT),
@@ -94,7 +96,7 @@ def _packets(given: argparse.Namespace) -> tuple[Packets, ...]:
 def _effort(given: argparse.Namespace) -> Effort:
     if given.quick:
         budget = QUICK_BUDGET
-        return Effort(given.runs or 3, 1, 3, 200, given.seconds or 1, 2, 1.0, 0.4, 1.1, budget)
+        return Effort(given.runs or 3, 1, 2, 200, given.seconds or 1, 2, 1.0, 0.3, 1.15, budget)
     endless = float("inf")
     return Effort(given.runs or 5, 3, 5, 400, given.seconds or 3, 3, 20.0, 1.0, 1.04, endless)
 
@@ -117,13 +119,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--impl", type=_list(), metavar="NAMES", help=f"default: {','.join(DEFAULT)}")
     add("--reference", default=REFERENCE, help="what ratios are to (default: %(default)s)")
     add("--parts", type=_list(ALL_PARTS), default=ALL_PARTS, help="tcp, packets, rtt")
-    add("--modes", type=_list(MODES), default=tuple(MODES), help="gso, seggro, seg")
+    add("--modes", type=_list(MODES), help="gso, seggro, seg (default: all, quick seggro)")
     add("--streams", type=_numbers, default=(1, 4), help="default: 1,4")
     directions = _list(DIRECTIONS)
     add("--directions", type=directions, default=("forward",), help=", ".join(DIRECTIONS))
     add("--congestion", type=_list(), default=("cubic",), help="default: cubic")
     add("--family", type=_list(("ipv4", "ipv6")), default=("ipv4",), help="inside and outside")
     add("--mtu", type=_numbers, default=(1420,), help="of the tunnel; also 8920")
+    add("--peers", type=_numbers, default=(1,), help="known to either end; one has traffic")
     add("--sizes", type=_numbers, default=(64,), help="of small packets: UDP payload bytes")
     add("--uso", action="store_true", help="also 44 packets of 1300 bytes a send")
 

@@ -13,7 +13,7 @@ from bench.compare.results import METRICS, Figure, Subject, contenders, figure, 
 
 BARE = "veth"
 BARE_COLOUR = "#c8c8c8"
-COLOURS = ("#1b6ca8", "#e08e2b", "#6a9a4c", "#a05195", "#8c6d46", "#4f8f8b")
+COLOURS = ("#1b6ca8", "#e08e2b", "#6a9a4c", "#a05195", "#8c6d46", "#4f8f8b", "#c05a5a")
 WIDTH = 11.0
 PANEL_HEIGHT = 3.2
 BARS_WIDTH = 0.82
@@ -23,7 +23,7 @@ _PANELS = {
     "gbps": ("tcp", "TCP, Gbit/s (more is better)"),
     "cpu_s_per_gb": ("tcp", "CPU seconds per GB (less is better)"),
     "kpps": ("packets", "packets/s in thousands with < 1 % loss (more is better)"),
-    "rtt_us": ("rtt", "idle round trip, µs (less is better)"),
+    "rtt_us": ("rtt", "round trip, µs (less is better)"),
 }
 
 

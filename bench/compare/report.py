@@ -49,7 +49,7 @@ def as_markdown(comparison: Comparison) -> str:
     links = dict.fromkeys(s.link for s in subjects(comparison.samples, "tcp"))
     parts += [_tcp(comparison, link) for link in links]
     parts += _section(comparison, "packets", "Small packets")
-    parts += _section(comparison, "rtt", "Idle round trips")
+    parts += _section(comparison, "rtt", "Round trips")
     parts += [_counters(comparison), _conditions(comparison)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

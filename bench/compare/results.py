@@ -24,7 +24,7 @@ METRICS = {
         Metric("cpu_s_per_gb", "CPU-s/GB", 2, higher_is_better=False),
         Metric("kpps", "kpps, < 1 % loss", 0, higher_is_better=True),
         Metric("cpu_us_per_packet", "CPU µs/packet at 50 kpps", 1, higher_is_better=False),
-        Metric("rtt_us", "idle RTT µs", 0, higher_is_better=False),
+        Metric("rtt_us", "RTT µs", 0, higher_is_better=False),
         Metric("rtt_min_us", "least RTT µs", 0, higher_is_better=False),
     )
 }

@@ -16,7 +16,7 @@ from bench.compare.load import transfer
 from bench.compare.options import Options
 from bench.compare.processes import CommandFailed
 from bench.compare.results import Sample, Subject
-from bench.compare.rtt import round_trips
+from bench.compare.rtt import loaded_round_trips, round_trips
 from bench.compare.smallpackets import Packets, Trial, Workshop, highest_rate
 from bench.compare.uapi import Refused
 
@@ -93,7 +93,7 @@ class Session:
         if workshop is not None:
             work += [self._packet_rate(link, packets, workshop) for packets in self.options.packets]
         if "rtt" in self.options.parts:
-            work.append(self._round_trips(link))
+            work += self._round_trips(link)
         return work
 
     @property
@@ -125,10 +125,14 @@ class Session:
 
         return Work(Subject("packets", link.name, packets.name), effort.searches, measure)
 
-    def _round_trips(self, link: Link) -> Work:
+    def _round_trips(self, link: Link) -> list[Work]:
         effort = self.options.effort
-        measure = partial(round_trips, count=effort.pings)
-        return Work(Subject("rtt", link.name, "idle"), effort.series, measure)
+        return [
+            Work(
+                Subject("rtt", link.name, load), effort.series, partial(measure, count=effort.pings)
+            )
+            for load, measure in (("idle", round_trips), ("loaded", loaded_round_trips))
+        ]
 
     def _link(self, link: Link, work: Sequence[Work]) -> Iterator[Sample]:
         with self._labs(link) as labs:

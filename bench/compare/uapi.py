@@ -6,6 +6,7 @@ implementation's own Unix socket. Needs no `wg`.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -63,6 +64,17 @@ def configure(interface: str, own: bytes, port: int, peer: bytes, endpoint: str)
         "allowed_ip=::/0",
     ]
     _request(interface, lines)
+
+
+def add_idle_peers(interface: str, count: int) -> None:
+    """`interface` also knows `count` peers that never speak, with an address each."""
+    lines = ["set=1"]
+    for number in range(count):
+        # Any 32 bytes are a public key.
+        lines += [f"public_key={os.urandom(32).hex()}", "replace_allowed_ips=true"]
+        lines.append(f"allowed_ip={ipaddress.IPv4Address(0x0A000000 + number)}/32")
+    if count:
+        _request(interface, lines)
 
 
 def counters(interface: str) -> dict[str, int]:

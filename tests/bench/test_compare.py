@@ -44,6 +44,18 @@ def test_bare_link(tmp_path: Path) -> None:
     assert "generic-segmentation-offload: off" in done.stdout
 
 
+def test_tunnel_that_anybody_would_write(tmp_path: Path) -> None:
+    """Both ends of it, with idle peers, carry TCP and pings."""
+    need("iperf3", "ethtool", "ping", "nsenter")
+    parts = ("--parts", "tcp,rtt", "--peers", "3", "--out", str(tmp_path))
+    done = compare("--impl", "naive", "--reference", "naive", *ARGUMENTS, *parts)
+    assert done.returncode == 0, done.stderr
+    loads = {
+        s["subject"]["load"] for s in json.loads((tmp_path / "report.json").read_text())["samples"]
+    }
+    assert loads == {"1 stream", "idle", "loaded"}
+
+
 def test_interrupted(tmp_path: Path) -> None:
     need("iperf3", "ethtool", "ping", "nsenter", "cc")
     command = (

@@ -26,6 +26,11 @@ def test_every_link_and_load_that_was_asked_for() -> None:
     assert {load.seconds for load in options.loads} == {2}
 
 
+def test_peers_that_are_only_there_are_part_of_the_link() -> None:
+    one, many = parse(["--modes", "seg", "--peers", "1,1000"]).links
+    assert (one.name, many.name) == ("seg, ipv4, MTU 1420", "seg, ipv4, MTU 1420, 1000 peers")
+
+
 def test_all_three_modes_and_a_limit_on_strangers_without_asking() -> None:
     options = parse([])
     assert [link.mode for link in options.links] == ["gso", "seggro", "seg"]
@@ -38,6 +43,8 @@ def test_quick_is_quicker() -> None:
     quick, whole = parse(["--quick"]).effort, parse([]).effort
     assert quick.runs * quick.seconds < whole.runs * whole.seconds
     assert quick.budget < 180 < whole.budget
+    assert [link.mode for link in parse(["--quick"]).links] == ["seggro"]
+    assert [link.mode for link in parse(["--quick", "--modes", "gso"]).links] == ["gso"]
 
 
 def test_word_that_means_nothing(capsys: pytest.CaptureFixture[str]) -> None:
