@@ -13,7 +13,8 @@ from pydantic import BeforeValidator
 from kubespan.config.scalar import Flag, Number, Texts, absent_if_null
 from kubespan.config.section import Section
 from kubespan.config.tree import View
-from kubespan.config.value import parse_endpoint, parse_filter, read_all
+from kubespan.config.value import parse_endpoint, read_all
+from kubespan.mesh.filter import EndpointFilter
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.config import KubeSpanConfig
 from kubespan.model.constants import KUBESPAN_MINIMUM_MTU, KUBESPAN_MTU
@@ -98,4 +99,4 @@ def _mtu(section: KubeSpan, view: View) -> int | None:
 
 
 def _check_filter(view: View, items: tuple[str, ...] | None) -> None:
-    read_all(view, items, parse_filter)
+    read_all(view, items, EndpointFilter.parse)

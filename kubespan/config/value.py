@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from kubespan.config.mistake import LONGEST_QUOTE, looks_like_a_key, quote
 from kubespan.config.tree import View
-from kubespan.model.address import Endpoint, IPAddress, Prefix
+from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.errors import ConfigError
 
 _Value = TypeVar("_Value")
@@ -69,22 +69,6 @@ def parse_address(text: str) -> IPAddress:
     except ValueError:
         pass
     raise ConfigError(f"{text!r} is not an address; write 192.0.2.1 or 2001:db8::1")
-
-
-def parse_filter(text: str) -> str:
-    """Check that this is a prefix or an address, perhaps behind a !. Raises ConfigError."""
-    subject = text.removeprefix("!")
-    try:
-        if "/" in subject:
-            Prefix.parse(subject)
-        else:
-            parse_address(subject)
-    except ConfigError:
-        raise ConfigError(
-            f"{subject!r} is not an endpoint filter; write a prefix such as 192.168.0.0/16 or one"
-            " address, with a ! in front of what to leave out"
-        ) from None
-    return text
 
 
 def is_domain(text: str) -> bool:
