@@ -142,3 +142,20 @@ MAX_UNDELIVERED: Final = 32
 
 STATE_DIRECTORY: Final = "/var/lib/kubespan"
 """Where identity and cache are kept, unless said otherwise. Ours; Talos has a partition for it."""
+
+PEER_DOWN_AFTER: Final = REJECT_AFTER_TIME + REKEY_TIMEOUT + REKEY_ATTEMPT_TIME
+"""Age of the last handshake from which on a peer is down: 275. Talos adapters/kubespan."""
+
+ENDPOINT_CONNECTION_TIMEOUT: Final = 15.0
+"""How long a new endpoint may stay without a handshake. Talos adapters/kubespan."""
+
+PEER_RECONCILE_INTERVAL: Final = 30.0
+"""How often statuses are looked at when nothing happens. Talos controllers/kubespan."""
+
+KUBESPAN_KEEPALIVE_INTERVAL: Final = 25
+"""Persistent keepalive of every peer, in seconds. Talos pkg/machinery/constants."""
+
+STALLED_AFTER: Final = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + 4.0
+"""How long data may stay unanswered before another endpoint is tried. WireGuard asks anew after the
+first two; then the peer has most of a retry interval to answer. Ours: Talos waits for the age of
+the handshake."""

@@ -92,3 +92,75 @@ class Affiliate:
     machine_type: MachineType = MachineType.UNKNOWN
     kubespan: KubeSpanAffiliate | None = None
     control_plane: ControlPlane | None = None
+
+
+class PeerState(Enum):
+    """Whether a peer answers, as Talos says it."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSpanPeerSpec:
+    """What a peer should be to WireGuard, as its affiliate and everybody else's make it."""
+
+    public_key: PublicKey
+    address: IPAddress | None
+    allowed_ips: tuple[Prefix, ...] = ()
+    """What is routed to it, and what it may send from; never anybody else's."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    label: str = ""
+    """Its Kubernetes node name, or what else it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReading:
+    """What WireGuard itself says of a peer. Times are seconds since boot, None for never."""
+
+    endpoint: Endpoint | None = None
+    last_handshake_at: float | None = None
+    receive_bytes: int = 0
+    transmit_bytes: int = 0
+    unanswered_since: float | None = None
+    """When the first packet was sent to it that nothing has come back for."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSpanPeerStatus:
+    """How it stands with a peer. Times are seconds since boot, None for never."""
+
+    label: str = ""
+    endpoint: Endpoint | None = None
+    """Where WireGuard sends now."""
+
+    state: PeerState = PeerState.UNKNOWN
+    receive_bytes: int = 0
+    transmit_bytes: int = 0
+    last_handshake_at: float | None = None
+    last_used_endpoint: Endpoint | None = None
+    """The one that was set last; where the peer roamed to does not count."""
+
+    last_endpoint_change_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KubeSpanEndpoint:
+    """An endpoint at which a peer was found to answer, told to others on its behalf."""
+
+    affiliate_id: str
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An affiliate that is a node of the Kubernetes cluster."""
+
+    node_id: str
+    addresses: tuple[IPAddress, ...] = ()
+    hostname: str = ""
+    machine_type: MachineType = MachineType.UNKNOWN
+    operating_system: str = ""
+    control_plane: ControlPlane | None = None

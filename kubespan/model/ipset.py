@@ -1,0 +1,113 @@
+"""Exact sets of IP addresses: union, difference, and the least list of prefixes that says the same.
+
+A set is a sorted tuple of ranges that neither touch nor overlap, IPv4 before IPv6. Values only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kubespan.model.address import IPAddress, Prefix
+
+
+class Range(NamedTuple):
+    """All addresses of one version from `first` to `last`, both included, as numbers."""
+
+    version: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class IPSet:
+    """A set of addresses. Build it with `of`; operators give new sets."""
+
+    ranges: tuple[Range, ...] = ()
+
+    @classmethod
+    def of(cls, *prefixes: Prefix) -> IPSet:
+        """The addresses of all these prefixes together."""
+        return cls(tuple(_joined(sorted(prefix_range(prefix) for prefix in prefixes))))
+
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """The fewest prefixes that hold exactly this set, in ascending order, IPv4 first."""
+        return tuple(prefix for piece in self.ranges for prefix in _split(piece))
+
+    def overlaps(self, other: IPSet) -> bool:
+        """Whether any address is in both."""
+        return any(self._touching(piece) for piece in other.ranges)
+
+    def __or__(self, other: IPSet) -> IPSet:
+        return IPSet(tuple(_joined(sorted(self.ranges + other.ranges))))
+
+    def __sub__(self, other: IPSet) -> IPSet:
+        return IPSet(tuple(rest for piece in self.ranges for rest in other.cut_out_of(piece)))
+
+    def __contains__(self, address: IPAddress) -> bool:
+        value = int(address)
+        return bool(self._touching(Range(address.version, value, value)))
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def cut_out_of(self, piece: Range) -> Iterator[Range]:
+        """What is left of a range without this set, ascending."""
+        first = piece.first
+        for hole in self._touching(piece):
+            if first < hole.first:
+                yield Range(piece.version, first, hole.first - 1)
+            first = hole.last + 1
+        if first <= piece.last:
+            yield Range(piece.version, first, piece.last)
+
+    def _touching(self, piece: Range) -> tuple[Range, ...]:
+        """Our ranges that share an address with this one."""
+        end = bisect_right(self.ranges, Range(piece.version, piece.last, 1 << 128))
+        begin = end
+        while begin and _overlap(self.ranges[begin - 1], piece):
+            begin -= 1
+        return self.ranges[begin:end]
+
+
+def prefix_range(prefix: Prefix) -> Range:
+    """The addresses of one prefix."""
+    bits = (32 if prefix.version == 4 else 128) - prefix.length
+    return Range(prefix.version, prefix.value, prefix.value | ((1 << bits) - 1))
+
+
+def host_prefix(address: IPAddress) -> Prefix:
+    """The prefix that holds this address alone."""
+    return Prefix(address.version, int(address), address.max_prefixlen)
+
+
+def _overlap(one: Range, other: Range) -> bool:
+    return one.version == other.version and one.first <= other.last and other.first <= one.last
+
+
+def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Sorted ranges with those that touch made one."""
+    joined: Range | None = None
+    for piece in ranges:
+        if joined is None:
+            joined = piece
+        elif piece.version == joined.version and piece.first <= joined.last + 1:
+            joined = Range(joined.version, joined.first, max(joined.last, piece.last))
+        else:
+            yield joined
+            joined = piece
+    if joined is not None:
+        yield joined
+
+
+def _split(piece: Range) -> Iterator[Prefix]:
+    """The fewest prefixes that make up a range."""
+    width = 32 if piece.version == 4 else 128
+    first = piece.first
+    while first <= piece.last:
+        aligned = (first & -first).bit_length() - 1 if first else width
+        bits = min(aligned, (piece.last - first + 1).bit_length() - 1)
+        yield Prefix(piece.version, first, width - bits)
+        first += 1 << bits
