@@ -159,3 +159,27 @@ STALLED_AFTER: Final = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + 4.0
 """How long data may stay unanswered before another endpoint is tried. WireGuard asks anew after the
 first two; then the peer has most of a retry interval to answer. Ours: Talos waits for the age of
 the handshake."""
+
+KUBESPAN_LINK: Final = "kubespan"
+"""Name of the mesh's interface. Talos pkg/machinery/constants."""
+
+KUBESPAN_TABLE: Final = 180
+"""Routing table whose default route is the mesh. Talos pkg/machinery/constants."""
+
+KUBESPAN_RULE_PRIORITY: Final = 32500
+"""Of the rules that lead marked packets to that table. Talos 1.13 controllers/kubespan."""
+
+KUBESPAN_MARK: Final = 0x20
+"""Firewall mark of WireGuard's own datagrams. Talos pkg/machinery/constants."""
+
+KUBESPAN_FORCE_MARK: Final = 0x40
+"""Firewall mark of packets that must go into the mesh. Talos pkg/machinery/constants."""
+
+KUBESPAN_MARK_MASK: Final = 0x60
+"""The bits of a firewall mark that are the mesh's. Talos pkg/machinery/constants."""
+
+TUNNEL_OVERHEAD: Final = 80
+"""What WireGuard over IPv6 adds: headers 40 + 8, its own 16, tag 16. Paper §5.4.6, RFC 8200."""
+
+MSS_OVERHEAD: Final = {4: 20 + 20 + 12, 6: 40 + 20 + 12}
+"""What of the MTU is no TCP payload, options included, by IP version. Talos 1.12 #12311."""

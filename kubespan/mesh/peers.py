@@ -1,0 +1,169 @@
+"""What every peer should be to WireGuard: affiliates become peer specs, no address given twice.
+
+Where two affiliates claim the same address, the one with the smaller id has it. Nobody is given
+what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecController).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from kubespan.mesh.problem import Problem, ProblemCode, Severity
+from kubespan.model.address import Prefix
+from kubespan.model.ipset import IPSet, Range, host_prefix
+from kubespan.model.keys import PublicKey
+from kubespan.model.resources import Affiliate, KubeSpanAffiliate, KubeSpanPeerSpec
+
+NOBODYS: Final = IPSet.of(
+    *map(Prefix.parse, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")),
+    *map(Prefix.parse, ("255.255.255.255/32", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
+)
+"""What is never routed to a peer: unspecified, loopback, link-local, multicast. RFC 6890."""
+
+SHORTEST_PREFIX: Final = {4: 4, 6: 8}
+"""A network with fewer bits is no network of one host: a claim to everything, or to most of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """What a node must not take from itself."""
+
+    node_id: str
+    public_key: PublicKey
+    reserved: IPSet
+    """Our own addresses, and those without which we hear of nobody: discovery's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSpecs:
+    """The peers, in ascending order of their affiliates' ids, and what was wrong with any."""
+
+    specs: tuple[KubeSpanPeerSpec, ...]
+    problems: tuple[Problem, ...]
+
+
+class PeerPlanner:
+    """Makes peer specs of affiliates, and remembers what each claims: most never change."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, tuple[Affiliate, IPSet]] = {}
+
+    def peer_specs(self, affiliates: Iterable[Affiliate], ourselves: Ourselves) -> PeerSpecs:
+        """Return what all peers should be."""
+        ordered = sorted(affiliates, key=lambda affiliate: affiliate.node_id)
+        territory = _Territory()
+        specs: dict[PublicKey, KubeSpanPeerSpec] = {}
+        problems: list[Problem] = []
+        for affiliate in ordered:
+            kubespan = affiliate.kubespan
+            if kubespan is None or affiliate.node_id == ourselves.node_id:
+                continue
+            if kubespan.public_key in specs or kubespan.public_key == ourselves.public_key:
+                problems.append(_same_key(affiliate))
+                continue
+            claimed = self._claim(affiliate, kubespan)
+            granted, owners = territory.grant(claimed - ourselves.reserved, _name(affiliate))
+            problems += _disputes(affiliate, claimed, ourselves.reserved, owners)
+            specs[kubespan.public_key] = _spec(affiliate, kubespan, granted)
+        self._forget({affiliate.node_id for affiliate in ordered})
+        return PeerSpecs(tuple(specs.values()), tuple(problems))
+
+    def _claim(self, affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
+        known = self._claims.get(affiliate.node_id)
+        if known is None or known[0] is not affiliate:
+            known = self._claims[affiliate.node_id] = (affiliate, claim(affiliate, kubespan))
+        return known[1]
+
+    def _forget(self, present: set[str]) -> None:
+        for gone in self._claims.keys() - present:
+            del self._claims[gone]
+
+
+def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
+    """Return every address that an affiliate wants to be routed to it."""
+    networks = [
+        prefix
+        for prefix in kubespan.additional_addresses
+        if prefix.length >= SHORTEST_PREFIX[prefix.version]
+    ]
+    hosts = [host_prefix(address) for address in affiliate.addresses]
+    wanted = IPSet.of(*networks, *hosts) - IPSet.of(*kubespan.exclude_advertised_networks)
+    if kubespan.address is not None:
+        wanted |= IPSet.of(host_prefix(kubespan.address))
+    return wanted - NOBODYS
+
+
+class _Territory:
+    """Who has which addresses: ranges that never overlap, in order."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[Range, str]] = []
+
+    def grant(self, wanted: IPSet, owner: str) -> tuple[IPSet, list[str]]:
+        """Give away what is still free of it; return that, and who has the rest."""
+        others: dict[str, None] = {}
+        free: list[Range] = []
+        for piece in wanted.ranges:
+            held = self._held(piece)
+            others.update((name, None) for _, name in held)
+            free += IPSet(tuple(part for part, _ in held)).cut_out_of(piece) if held else [piece]
+        for part in free:
+            insort(self._taken, (part, owner))
+        return IPSet(tuple(free)), list(others)
+
+    def _held(self, piece: Range) -> list[tuple[Range, str]]:
+        """Return what is taken of a range."""
+        begin = bisect_left(self._taken, (Range(piece.version, piece.first, piece.first), ""))
+        if begin and _reaches(self._taken[begin - 1][0], piece):
+            begin -= 1
+        end = begin
+        while end < len(self._taken) and _reaches(self._taken[end][0], piece):
+            end += 1
+        return self._taken[begin:end]
+
+
+def _reaches(taken: Range, piece: Range) -> bool:
+    return (
+        taken.version == piece.version and taken.first <= piece.last and taken.last >= piece.first
+    )
+
+
+def _spec(affiliate: Affiliate, kubespan: KubeSpanAffiliate, granted: IPSet) -> KubeSpanPeerSpec:
+    return KubeSpanPeerSpec(
+        kubespan.public_key,
+        kubespan.address,
+        granted.prefixes(),
+        kubespan.endpoints,
+        affiliate.nodename,
+    )
+
+
+def _name(affiliate: Affiliate) -> str:
+    return affiliate.nodename or affiliate.hostname or affiliate.node_id
+
+
+def _disputes(
+    affiliate: Affiliate, claimed: IPSet, reserved: IPSet, owners: list[str]
+) -> list[Problem]:
+    name = _name(affiliate)
+    found = []
+    if claimed.overlaps(reserved):
+        text = "claims an address of this host or of its discovery service, which it is not given"
+        found.append(_overlap(name, text))
+    if owners:
+        found.append(_overlap(name, f"claims addresses that {', '.join(owners)} has already"))
+    return found
+
+
+def _same_key(affiliate: Affiliate) -> Problem:
+    return _overlap(_name(affiliate), "has the WireGuard key of another node, and is left out")
+
+
+def _overlap(name: str, text: str) -> Problem:
+    advice = (
+        "give every host its own addresses and key; `kubespan get affiliates` shows who has them"
+    )
+    return Problem(ProblemCode.OVERLAP, Severity.WARNING, name, text, advice)

@@ -1,0 +1,72 @@
+"""What WireGuard and the kernel should be, given peers and how it stands with them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from kubespan.mesh.planning import interface_config, network_plan
+from kubespan.model.address import Endpoint, Prefix
+from kubespan.model.cluster import ClusterSecret
+from kubespan.model.keys import PresharedKey, PrivateKey
+from kubespan.model.plan import PeerConfig
+from kubespan.model.resources import (
+    KubeSpanIdentity,
+    KubeSpanPeerSpec,
+    KubeSpanPeerStatus,
+    PeerState,
+)
+from tests.mesh.affiliates_of import key
+
+SECRET = ClusterSecret(bytes([9]) * 32)
+IDENTITY = KubeSpanIdentity(
+    IPv6Address("fd00:0:0:2::1"), Prefix.parse("fd00:0:0:2::/64"), PrivateKey(bytes([7]) * 32)
+)
+A, B, ELSEWHERE = (Endpoint.parse(f"192.0.2.{number}:51820") for number in (1, 2, 9))
+
+
+def spec(number: int, *networks: str) -> KubeSpanPeerSpec:
+    return KubeSpanPeerSpec(key(number), None, tuple(map(Prefix.parse, networks)), (A, B))
+
+
+def status(state: PeerState, shown: Endpoint = A) -> KubeSpanPeerStatus:
+    return KubeSpanPeerStatus(endpoint=shown, state=state, last_used_endpoint=A)
+
+
+def test_every_peer_has_the_clusters_secret_and_its_addresses() -> None:
+    specs = [spec(3, "10.0.3.0/24"), spec(2, "10.0.2.0/24")]
+    config = interface_config(IDENTITY, SECRET, specs, {key(2): status(PeerState.UP)}, 4500)
+    assert config.private_key is IDENTITY.private_key
+    assert config.preshared_key == PresharedKey(SECRET.raw)
+    assert (config.listen_port, config.fwmark) == (4500, 0x20)
+    assert config.peers == (
+        PeerConfig(key(2), A, (Prefix.parse("10.0.2.0/24"),), (B,), 25),
+        PeerConfig(key(3), None, (Prefix.parse("10.0.3.0/24"),), (A, B), 25),
+    )
+
+
+def test_a_peer_that_roamed_is_left_where_it_is() -> None:
+    roamed = {key(2): status(PeerState.UP, ELSEWHERE)}
+    (peer,) = interface_config(IDENTITY, SECRET, [spec(2)], roamed, 51820).peers
+    assert (peer.endpoint, peer.candidates) == (None, (A, B))
+
+
+def test_what_is_steered() -> None:
+    specs = [
+        spec(2, "10.0.2.0/24", "fd00:0:0:2::2/128"),
+        spec(3, "10.0.3.0/24", "fd00:0:0:3::/64"),
+        spec(4, "10.0.4.0/24"),
+    ]
+    statuses = {key(2): status(PeerState.UP), key(3): status(PeerState.DOWN)}
+    forced = network_plan(IDENTITY, 1420, specs, statuses, force_routing=True)
+    assert (forced.address, forced.subnet, forced.mtu) == (
+        IDENTITY.address,
+        IDENTITY.subnet,
+        1420,
+    )
+    assert [str(prefix) for prefix in forced.steered] == [
+        "10.0.2.0/23",
+        "10.0.4.0/24",
+        "fd00:0:0:3::/64",
+    ]
+    bypassed = network_plan(IDENTITY, 1420, specs, statuses, force_routing=False)
+    assert [str(prefix) for prefix in bypassed.steered] == ["10.0.2.0/24"]
