@@ -109,10 +109,11 @@ def _is_fresh(status: KubeSpanPeerStatus) -> bool:
 def _should_change(
     status: KubeSpanPeerStatus, reading: PeerReading | None, now: float, fresh: Endpoint | None
 ) -> bool:
+    if status.state is PeerState.UP:
+        # Also one that called in: what works is not given up for what was announced.
+        return now >= _stalled_at(status, reading)
     if status.last_used_endpoint is None or status.state is PeerState.DOWN:
         return True
-    if status.state is PeerState.UP:
-        return now >= _stalled_at(status, reading)
     return fresh is not None
 
 

@@ -61,9 +61,10 @@ def test_states(
 
 
 def test_a_peer_that_calls_in_is_up_without_an_endpoint_of_ours() -> None:
-    status = next_status(KubeSpanPeerStatus(), reading(1, D), (), NOW)
-    assert (status.state, status.endpoint, status.last_used_endpoint) == (UP, D, None)
-    assert endpoint_to_set(status) is None
+    for announced in ((), (A, B)):
+        status = next_status(KubeSpanPeerStatus(), reading(1, D), announced, NOW)
+        assert (status.state, status.endpoint, status.last_used_endpoint) == (UP, D, None)
+        assert endpoint_to_set(status) is None
 
 
 def test_the_first_endpoint_is_tried_at_once_even_without_an_interface() -> None:
