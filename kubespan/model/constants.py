@@ -87,6 +87,9 @@ UNDER_LOAD_AFTER: Final = HANDSHAKE_QUEUE // 8
 UNDER_LOAD_STICKY: Final = 1.0
 """How long cookies stay demanded after the queue was last that long. Kernel receive.c."""
 
+MAX_PROBES: Final = 8
+"""Candidates that one initiation goes to, besides the endpoint. Ours."""
+
 MAX_PEERS: Final = 65_536
 """Peers of one interface. wireguard-go."""
 

@@ -6,7 +6,8 @@ is, and what to do when there is none, is for the peer. Paper §6.5 (staging); k
 
 from __future__ import annotations
 
-from kubespan.model.constants import MAX_STAGED_PACKETS
+from kubespan.model.address import Endpoint
+from kubespan.model.constants import HANDSHAKE_TRAFFIC_CLASS, MAX_STAGED_PACKETS
 from kubespan.model.drop import DropReason
 from kubespan.model.instant import Instant
 from kubespan.model.keys import PublicKey
@@ -70,6 +71,11 @@ class Outbox:
             return [Dropped(DropReason.NO_ENDPOINT)]
         self._slot.note_sent(now.boot, len(datagram), data=data)
         return [SendDatagram(datagram, endpoint, self._slot.source, traffic_class, self._slot)]
+
+    def send_elsewhere(self, datagram: bytes, endpoint: Endpoint, now: Instant) -> list[Effect]:
+        """Send a handshake message to where the peer may be, which is not known to be its place."""
+        self._slot.note_sent(now.boot, len(datagram), data=False)
+        return [SendDatagram(datagram, endpoint, None, HANDSHAKE_TRAFFIC_CLASS, None)]
 
     def _send_transport(self, keypair: Keypair, packet: bytes, now: Instant) -> list[Effect]:
         length = padded_length(len(packet), self._path.mtu)

@@ -12,6 +12,7 @@ from math import inf
 from kubespan.model.address import Arrival, Endpoint
 from kubespan.model.constants import (
     HANDSHAKE_TRAFFIC_CLASS,
+    MAX_PROBES,
     MAX_TIMER_HANDSHAKES,
     MESSAGE_INITIATION_SIZE,
     MESSAGE_RESPONSE_SIZE,
@@ -48,6 +49,7 @@ class Peer:
         "_outbox",
         "_sessions",
         "_surroundings",
+        "candidates",
         "handshake",
         "last_handshake_wall_ns",
         "public_key",
@@ -61,6 +63,9 @@ class Peer:
         self.timers = Timers(self.slot)
         self.handshake = Handshake(surroundings.local, public_key)
         self.last_handshake_wall_ns = 0
+        self.candidates: tuple[Endpoint, ...] = ()
+        """Where else the peer may be, besides its endpoint: tried too while nobody answers."""
+
         self._surroundings = surroundings
         self._sessions = Sessions(self.slot, surroundings)
         self._cookies = CookieGenerator(public_key)
@@ -192,7 +197,7 @@ class Peer:
             local_index=self._handshake_index,
             timestamp=timestamp(now.wall_ns),
         )
-        sent = self._send_handshake(initiation, now)
+        sent = self._send_initiation(initiation, now)
         self._tally(Role.INITIATOR, Result.SENT)
         return [
             *sent,
@@ -274,6 +279,21 @@ class Peer:
     def _send_handshake(self, datagram: bytes, now: Instant) -> list[Effect]:
         datagram = self._cookies.add_macs(datagram, now.boot)
         return self._outbox.send(datagram, HANDSHAKE_TRAFFIC_CLASS, now)
+
+    def _send_initiation(self, datagram: bytes, now: Instant) -> list[Effect]:
+        """Send it to the endpoint, and while there is no session to candidates, by turns.
+
+        Whichever of them the peer hears first it answers, and roaming does the rest; further copies
+        are replays to it. Beyond the paper: a peer that is never given candidates is not concerned.
+        """
+        datagram = self._cookies.add_macs(datagram, now.boot)
+        effects = self._outbox.send(datagram, HANDSHAKE_TRAFFIC_CLASS, now)
+        if self.candidates and (self._attempts or self._sessions.sending(now.boot) is None):
+            first = self._attempts * MAX_PROBES % len(self.candidates)
+            turn = (self.candidates[first:] + self.candidates[:first])[:MAX_PROBES]
+            for endpoint in turn:
+                effects += self._outbox.send_elsewhere(datagram, endpoint, now)
+        return effects
 
     def _derive_session(self, now: Instant) -> Keypair:
         keypair = self._sessions.derive(self.handshake.begin_session(), now.boot)

@@ -149,3 +149,15 @@ def test_reconfiguring_keeps_the_session(connected: Pair) -> None:
     assert peer.slot.current is session
     assert connected.sent(alice, INITIATION) == []
     assert len(connected.sent(alice, TRANSPORT)) == 2
+
+
+def test_the_candidate_that_answers_becomes_the_endpoint(pair: Pair) -> None:
+    """One initiation goes everywhere; the peer hears it where it is, and the rest is roaming."""
+    peer = pair.bob_at_alice
+    peer.set_endpoint(ELSEWHERE)
+    peer.candidates = (IPV6, pair.bob.endpoint, Endpoint.parse("198.51.100.2:2222"))
+    packet = pair.alice_sends()
+    pair.run(1.0)
+    assert peer.slot.endpoint == pair.bob.endpoint
+    assert pair.bob.delivered == [packet]
+    assert len(pair.sent(pair.alice, INITIATION)) == 4

@@ -239,3 +239,30 @@ def test_a_retry_waits_when_the_peer_was_answered_meanwhile() -> None:
     # The answer may be void, as both began at once: the retry is put off, not given up.
     assert ends.other.handle_timeout(at(5.5)) == []
     assert events(ends.other.handle_timeout(at(8.5))) == [Event.HANDSHAKE_INITIATION_SENT]
+
+
+def places(effects: Sequence[Effect]) -> list[Endpoint]:
+    return [effect.endpoint for effect in effects if isinstance(effect, SendDatagram)]
+
+
+def test_candidates_are_tried_while_there_is_no_session() -> None:
+    ends = Ends()
+    candidates = tuple(Endpoint.parse(f"198.51.100.{number}:9") for number in range(10))
+    ends.one.candidates = candidates
+    effects = ends.one.send_packet(PACKET, at(0))
+    assert places(effects) == [THERE.endpoint, *candidates[:8]]
+    assert len(set(datagrams(effects))) == 1
+    assert events(effects) == [Event.HANDSHAKE_INITIATION_SENT]
+    assert ends.one.slot.tx_bytes == 9 * 148
+    # A retry goes on where the last one ended.
+    retry = ends.one.handle_timeout(at(5.5))
+    assert places(retry) == [THERE.endpoint, *candidates[8:], *candidates[:6]]
+
+
+def test_candidates_are_left_alone_while_there_is_a_session() -> None:
+    ends = Ends()
+    ends.handshake(at(0))
+    ends.one.candidates = (Endpoint.parse("198.51.100.1:9"),)
+    assert places(ends.one.send_initiation(at(121))) == [THERE.endpoint]
+    # Nobody answers, so the peer may be elsewhere by now.
+    assert len(places(ends.one.handle_timeout(at(126.5)))) == 2
