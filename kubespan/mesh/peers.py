@@ -137,7 +137,7 @@ def _spec(affiliate: Affiliate, kubespan: KubeSpanAffiliate, granted: IPSet) -> 
         kubespan.address,
         granted.prefixes(),
         kubespan.endpoints,
-        affiliate.nodename,
+        affiliate.nodename or affiliate.hostname,
     )
 
 

@@ -89,6 +89,10 @@ class PrivateKey:
         """44 characters of the secret, the last one `=`."""
         return _to_base64(self.raw)
 
+    def copy(self) -> PrivateKey:
+        """Return the same key in memory of its own, for whoever will wipe it."""
+        return PrivateKey(self.raw)
+
     def wipe(self) -> None:
         """Overwrite the secret; only `public_key` is left."""
         _wipe(self._secret)

@@ -48,9 +48,11 @@ class Peer:
         "_last_sent_handshake_at",
         "_outbox",
         "_sessions",
+        "_silent_since",
         "_surroundings",
         "candidates",
         "handshake",
+        "last_handshake_at",
         "last_handshake_wall_ns",
         "public_key",
         "slot",
@@ -62,6 +64,9 @@ class Peer:
         self.slot = surroundings.path.create_slot()
         self.timers = Timers(self.slot)
         self.handshake = Handshake(surroundings.local, public_key)
+        self.last_handshake_at: float | None = None
+        """Seconds since boot."""
+
         self.last_handshake_wall_ns = 0
         self.candidates: tuple[Endpoint, ...] = ()
         """Where else the peer may be, besides its endpoint: tried too while nobody answers."""
@@ -72,9 +77,17 @@ class Peer:
         self._outbox = Outbox(public_key, self.slot, surroundings.path)
         self._handshake_index: int | None = None
         self._last_sent_handshake_at = -inf
+        self._silent_since = 0.0
         self._attempts = 0
         self._has_asked_for_rekey = False
         self._is_clock_suspected = False
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """When the first data was sent that nothing came back for: seconds since boot, or None."""
+        if self.slot.last_received_at < self._silent_since:
+            return self._silent_since
+        return self.slot.first_data_sent_at or None
 
     # What the operator sets.
 
@@ -281,19 +294,24 @@ class Peer:
         return self._outbox.send(datagram, HANDSHAKE_TRAFFIC_CLASS, now)
 
     def _send_initiation(self, datagram: bytes, now: Instant) -> list[Effect]:
-        """Send it to the endpoint, and while there is no session to candidates, by turns.
+        """Send it to the endpoint, and while nobody hears us there to candidates, by turns.
 
         Whichever of them the peer hears first it answers, and roaming does the rest; further copies
         are replays to it. Beyond the paper: a peer that is never given candidates is not concerned.
         """
         datagram = self._cookies.add_macs(datagram, now.boot)
         effects = self._outbox.send(datagram, HANDSHAKE_TRAFFIC_CLASS, now)
-        if self.candidates and (self._attempts or self._sessions.sending(now.boot) is None):
-            first = self._attempts * MAX_PROBES % len(self.candidates)
+        if self._is_lost(now):
+            first = self._attempts * MAX_PROBES % max(1, len(self.candidates))
             turn = (self.candidates[first:] + self.candidates[:first])[:MAX_PROBES]
             for endpoint in turn:
                 effects += self._outbox.send_elsewhere(datagram, endpoint, now)
         return effects
+
+    def _is_lost(self, now: Instant) -> bool:
+        """Whether nobody seems to hear us at the endpoint."""
+        is_silent = self.slot.last_received_at < self._silent_since
+        return self._attempts > 0 or is_silent or self._sessions.sending(now.boot) is None
 
     def _derive_session(self, now: Instant) -> Keypair:
         keypair = self._sessions.derive(self.handshake.begin_session(), now.boot)
@@ -305,6 +323,7 @@ class Peer:
         self.timers.handshake_complete(self._surroundings.jitter())
         self._attempts = 0
         self._has_asked_for_rekey = False
+        self.last_handshake_at = now.boot
         self.last_handshake_wall_ns = now.wall_ns
         self._tally(role, Result.COMPLETED)
         return self._event(Event.HANDSHAKE_COMPLETED, f"as {role}")
@@ -365,6 +384,7 @@ class Peer:
                 self.timers.keepalive_expired(now.boot)
                 return self.send_keepalive(now)
             case Timer.NEW_HANDSHAKE:
+                self._silent_since = self.slot.first_data_sent_at
                 self.timers.new_handshake_expired(self._surroundings.jitter())
                 self.slot.source = None
                 return self.send_initiation(now)

@@ -86,7 +86,7 @@ def test_we_are_no_peer_of_ours_and_neither_is_one_without_a_key() -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_key_is_one_peer(number: int) -> None:
     specs = plan(affiliate("a", 2), affiliate("b", number))
-    assert [spec.public_key for spec in specs.specs] == [key(2)]
+    assert [(spec.public_key, spec.label) for spec in specs.specs] == [(key(2), "host-a")]
     assert [problem.peer for problem in specs.problems] == ["host-b"]
 
 

@@ -266,3 +266,19 @@ def test_candidates_are_left_alone_while_there_is_a_session() -> None:
     assert places(ends.one.send_initiation(at(121))) == [THERE.endpoint]
     # Nobody answers, so the peer may be elsewhere by now.
     assert len(places(ends.one.handle_timeout(at(126.5)))) == 2
+
+
+def test_a_peer_that_falls_silent_is_looked_for_at_candidates() -> None:
+    ends = Ends()
+    ends.handshake(at(0))
+    ends.one.candidates = (Endpoint.parse("198.51.100.1:9"),)
+    assert ends.one.unanswered_since is None
+    assert ends.one.last_handshake_at == at(0).boot
+    ends.one.send_packet(PACKET, at(1))
+    assert ends.one.unanswered_since == at(1).boot
+    assert len(places(ends.one.handle_timeout(at(16.5)))) == 2
+    # The timer starts afresh, what it is about does not.
+    ends.one.send_packet(PACKET, at(17))
+    assert ends.one.unanswered_since == at(1).boot
+    ends.one.slot.note_received(at(18).boot, 32, data=False)
+    assert ends.one.unanswered_since is None
