@@ -1,0 +1,119 @@
+"""The mesh as it should be, given what is known: one look at everything, and a plan for everybody.
+
+Sans-IO: facts and a moment come in, an outcome goes out. Whoever drives it publishes the outcome
+and has it done, and looks again when a fact changes, and at the latest at `look_at`. What it
+remembers between looks is how it stood with every peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from kubespan.mesh.endpoints import harvest
+from kubespan.mesh.filter import filtered_endpoints
+from kubespan.mesh.members import members
+from kubespan.mesh.mtu import Mtu, UnderlyingLink, mesh_mtu
+from kubespan.mesh.peers import Ourselves, PeerPlanner
+from kubespan.mesh.planning import interface_config, network_plan
+from kubespan.mesh.problem import Problem
+from kubespan.mesh.statuses import Statuses
+from kubespan.model.address import Endpoint, IPAddress
+from kubespan.model.cluster import ClusterSecret
+from kubespan.model.config import KubeSpanConfig, NodeConfig
+from kubespan.model.constants import PEER_RECONCILE_INTERVAL
+from kubespan.model.ipset import IPSet, host_prefix
+from kubespan.model.keys import PublicKey
+from kubespan.model.plan import InterfaceConfig, NetworkPlan
+from kubespan.model.resources import (
+    Affiliate,
+    KubeSpanEndpoint,
+    KubeSpanIdentity,
+    KubeSpanPeerSpec,
+    KubeSpanPeerStatus,
+    Member,
+    PeerReading,
+)
+
+Readings = Mapping[PublicKey, PeerReading]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the world at one moment."""
+
+    affiliates: tuple[Affiliate, ...] = ()
+    """Of all sources, merged; our own may be among them."""
+
+    readings: Readings | None = None
+    """What WireGuard says; None where there is no interface yet."""
+
+    ways: Mapping[Endpoint, UnderlyingLink] = field(default_factory=lambda: MappingProxyType({}))
+    """How endpoints are reached, as far as that is known."""
+
+    reserved: frozenset[IPAddress] = frozenset()
+    """Addresses that no peer may have: our own, and those of discovery services."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What follows from the facts."""
+
+    specs: tuple[KubeSpanPeerSpec, ...]
+    statuses: Mapping[PublicKey, KubeSpanPeerStatus]
+    members: Mapping[str, Member]
+    harvested: Mapping[PublicKey, KubeSpanEndpoint]
+    interface: InterfaceConfig
+    network: NetworkPlan
+    mtu: Mtu
+    problems: tuple[Problem, ...]
+    look_at: float
+    """Seconds since boot."""
+
+
+class Reconciler:
+    """Looks at the facts about one node's mesh, again and again."""
+
+    def __init__(self, node_id: str, identity: KubeSpanIdentity, secret: ClusterSecret) -> None:
+        self._node_id = node_id
+        self._identity = identity
+        self._secret = secret
+        self._planner = PeerPlanner()
+        self._statuses = Statuses()
+
+    def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
+        """Return what the mesh should be; `now` is seconds since boot."""
+        identity, wanted = self._identity, config.kubespan
+        planned = self._planner.peer_specs(facts.affiliates, self._ourselves(facts.reserved))
+        specs = _with_filter(planned.specs, wanted)
+        self._statuses.look(specs, facts.readings, now)
+        statuses = self._statuses.by_key()
+        mtu = mesh_mtu(wanted.mtu, facts.ways)
+        return Outcome(
+            specs,
+            statuses,
+            members(facts.affiliates),
+            harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
+            interface_config(identity, self._secret, specs, statuses, config.listen_port),
+            network_plan(identity, mtu.value, specs, statuses, force_routing=wanted.force_routing),
+            mtu,
+            planned.problems,
+            min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
+        )
+
+    def _ourselves(self, reserved: frozenset[IPAddress]) -> Ourselves:
+        ours = IPSet.of(*map(host_prefix, (*reserved, self._identity.address)))
+        return Ourselves(self._node_id, self._identity.public_key, ours)
+
+
+def _with_filter(
+    specs: tuple[KubeSpanPeerSpec, ...], wanted: KubeSpanConfig
+) -> tuple[KubeSpanPeerSpec, ...]:
+    """Return the specs with only those endpoints that we may dial, in our order."""
+    filters = wanted.peer_endpoint_filters
+    if filters is None:
+        return specs
+    return tuple(
+        replace(spec, endpoints=filtered_endpoints(spec.endpoints, filters)) for spec in specs
+    )

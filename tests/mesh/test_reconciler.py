@@ -1,0 +1,112 @@
+"""One node's mesh, look after look: that every part is heard and everything fits together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
+from time import process_time
+from typing import Any
+
+from kubespan.mesh.mtu import UnderlyingLink
+from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
+from kubespan.model.address import Endpoint, Prefix
+from kubespan.model.cluster import ClusterSecret
+from kubespan.model.config import KubeSpanConfig, NodeConfig
+from kubespan.model.keys import PrivateKey
+from kubespan.model.resources import (
+    Affiliate,
+    KubeSpanEndpoint,
+    KubeSpanIdentity,
+    PeerReading,
+    PeerState,
+)
+from tests.mesh.affiliates_of import affiliate, key
+
+SECRET = ClusterSecret(bytes([9]) * 32)
+IDENTITY = KubeSpanIdentity(
+    IPv6Address("fd00:0:0:2::1"), Prefix.parse("fd00:0:0:2::/64"), PrivateKey(bytes([7]) * 32)
+)
+A, B = Endpoint.parse("192.0.2.2:51820"), Endpoint.parse("198.51.100.2:51820")
+PEER = affiliate(
+    "b", 2, addresses=["192.0.2.2"], own="fd00:0:0:2::2", endpoints=[str(A), str(B)], nodename="w"
+)
+HEARD = {key(2): PeerReading(A, 1.0)}
+
+
+def reconciler() -> Reconciler:
+    return Reconciler("a", IDENTITY, SECRET)
+
+
+def config(**wanted: Any) -> NodeConfig:
+    return NodeConfig(kubespan=KubeSpanConfig(enabled=True, **wanted))
+
+
+def test_an_empty_mesh() -> None:
+    outcome = reconciler().reconcile(config(), Facts(), 5.0)
+    assert (outcome.specs, outcome.interface.peers, outcome.network.steered) == ((), (), ())
+    assert (outcome.mtu.value, outcome.look_at) == (1420, 35.0)
+
+
+def test_a_peer_appears_answers_and_leaves() -> None:
+    mesh = reconciler()
+    first = mesh.reconcile(config(), Facts((PEER, Affiliate("a"))), 0.0)
+    (peer,) = first.interface.peers
+    assert (peer.endpoint, peer.candidates) == (A, (B,))
+    assert list(map(str, first.network.steered)) == ["192.0.2.2/32"]
+    assert (list(first.members), first.look_at) == (["w"], 15.0)
+    second = mesh.reconcile(config(), Facts((PEER,), HEARD), 2.0)
+    assert second.statuses[key(2)].state is PeerState.UP
+    assert mesh.reconcile(config(), Facts((), {}), 3.0).specs == ()
+
+
+def look(facts: Facts, **wanted: Any) -> Outcome:
+    return reconciler().reconcile(config(**wanted), facts, 2.0)
+
+
+def test_endpoints_are_told_only_where_that_is_wanted() -> None:
+    facts = Facts((PEER,), HEARD)
+    assert look(facts).harvested == {}
+    assert look(facts, harvest_extra_endpoints=True).harvested == {key(2): KubeSpanEndpoint("b", A)}
+
+
+def test_we_dial_only_what_the_filter_passes_and_in_its_order() -> None:
+    (spec,) = look(Facts((PEER,)), peer_endpoint_filters=("198.51.100.0/24", "192.0.2.2")).specs
+    assert spec.endpoints == (B, A)
+    (spec,) = look(Facts((PEER,)), peer_endpoint_filters=()).specs
+    assert spec.endpoints == ()
+
+
+def test_what_is_reserved_is_no_peers() -> None:
+    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+    assert len(outcome.problems) == 1
+    thief = replace(PEER, addresses=(IDENTITY.address,))
+    assert list(map(str, look(Facts((thief,))).specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+
+
+def test_the_configuration_decides_about_routing_and_size() -> None:
+    bypassed = look(Facts((PEER,)), force_routing=False, mtu=1300)
+    assert (bypassed.network.steered, bypassed.network.mtu) == ((), 1300)
+    assert look(Facts((PEER,), ways={A: UnderlyingLink("eth0", 1400)})).network.mtu == 1320
+
+
+def test_a_thousand_peers_cost_little(measured: Any) -> None:
+    many = [
+        affiliate(
+            f"{number:04}",
+            number + 2,
+            addresses=[f"10.{number // 250}.{number % 250}.1"],
+            networks=[f"172.{16 + number // 250}.{number % 250}.0/24"],
+            own=f"fd00:0:0:2::{number + 2:x}",
+            endpoints=[f"10.{number // 250}.{number % 250}.1:51820"],
+        )
+        for number in range(1000)
+    ]
+    mesh, node = reconciler(), config()
+    readings = {key(number + 2): PeerReading(None, 1.0) for number in range(1000)}
+    mesh.reconcile(node, Facts(tuple(many), readings), 2.0)
+    many[500] = replace(many[500], addresses=(ip_address("10.99.0.1"),))
+    begun = process_time()
+    outcome = mesh.reconcile(node, Facts(tuple(many), readings), 3.0)
+    measured("one change among 1,000 peers", f"{(process_time() - begun) * 1e3:.1f} ms of CPU")
+    assert len(outcome.specs) == 1000
