@@ -7,7 +7,7 @@ what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecCo
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ NOBODYS: Final = IPSet.of(
     *map(Prefix.parse, ("255.255.255.255/32", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
 )
 """What is never routed to a peer: unspecified, loopback, link-local, multicast. RFC 6890."""
+
+NOTHING: Final = IPSet()
 
 SHORTEST_PREFIX: Final = {4: 4, 6: 8}
 """A network with fewer bits is no network of one host: a claim to everything, or to most of it."""
@@ -46,40 +48,90 @@ class PeerSpecs:
 
 
 class PeerPlanner:
-    """Makes peer specs of affiliates, and remembers what each claims: most never change."""
+    """Makes peer specs of affiliates, and remembers what it gave away.
+
+    Most looks find nothing changed, or one affiliate, and no dispute: then only that one is planned
+    anew. As soon as anything is disputed everything is, in order.
+    """
 
     def __init__(self) -> None:
-        self._claims: dict[str, tuple[Affiliate, IPSet]] = {}
+        self._ourselves: Ourselves | None = None
+        self._planned: dict[str, _Planned] = {}
+        self._territory = _Territory()
+        self._result = PeerSpecs((), ())
 
     def peer_specs(self, affiliates: Iterable[Affiliate], ourselves: Ourselves) -> PeerSpecs:
         """Return what all peers should be."""
-        ordered = sorted(affiliates, key=lambda affiliate: affiliate.node_id)
-        territory = _Territory()
-        specs: dict[PublicKey, KubeSpanPeerSpec] = {}
+        present = {affiliate.node_id: affiliate for affiliate in affiliates}
+        changed = [
+            node_id
+            for node_id in present.keys() | self._planned.keys()
+            if not self._is_planned(node_id, present)
+        ]
+        if ourselves != self._ourselves or (changed and not self._replan(changed, present)):
+            self._plan(present, ourselves)
+        return self._result
+
+    def _is_planned(self, node_id: str, present: Mapping[str, Affiliate]) -> bool:
+        planned = self._planned.get(node_id)
+        return planned is not None and planned.affiliate is present.get(node_id)
+
+    def _plan(self, present: Mapping[str, Affiliate], ourselves: Ourselves) -> None:
+        """Plan everything."""
+        self._ourselves, self._territory, self._planned = ourselves, _Territory(), {}
         problems: list[Problem] = []
-        for affiliate in ordered:
-            kubespan = affiliate.kubespan
-            if kubespan is None or affiliate.node_id == ourselves.node_id:
-                continue
-            if kubespan.public_key in specs or kubespan.public_key == ourselves.public_key:
-                problems.append(_same_key(affiliate))
-                continue
-            claimed = self._claim(affiliate, kubespan)
-            granted, owners = territory.grant(claimed - ourselves.reserved, _name(affiliate))
-            problems += _disputes(affiliate, claimed, ourselves.reserved, owners)
-            specs[kubespan.public_key] = _spec(affiliate, kubespan, granted)
-        self._forget({affiliate.node_id for affiliate in ordered})
-        return PeerSpecs(tuple(specs.values()), tuple(problems))
+        keys = {ourselves.public_key}
+        for node_id in sorted(present):
+            planned, found = self._plan_one(present[node_id], ourselves, keys)
+            self._planned[node_id] = planned
+            problems += found
+        self._collect(tuple(problems))
 
-    def _claim(self, affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
-        known = self._claims.get(affiliate.node_id)
-        if known is None or known[0] is not affiliate:
-            known = self._claims[affiliate.node_id] = (affiliate, claim(affiliate, kubespan))
-        return known[1]
+    def _replan(self, changed: Sequence[str], present: Mapping[str, Affiliate]) -> bool:
+        """Plan only what changed; False, with nothing to be relied on, if there is a dispute."""
+        if self._ourselves is None or self._result.problems:
+            return False
+        for node_id in changed:
+            former = self._planned.pop(node_id, None)
+            if former is not None:
+                self._territory.release(former.granted, _name(former.affiliate))
+        keys = {p.spec.public_key for p in self._planned.values() if p.spec is not None}
+        keys.add(self._ourselves.public_key)
+        for node_id in changed:
+            if node_id in present:
+                planned, problems = self._plan_one(present[node_id], self._ourselves, keys)
+                if problems:
+                    return False
+                self._planned[node_id] = planned
+        self._collect(())
+        return True
 
-    def _forget(self, present: set[str]) -> None:
-        for gone in self._claims.keys() - present:
-            del self._claims[gone]
+    def _plan_one(
+        self, affiliate: Affiliate, ourselves: Ourselves, keys: set[PublicKey]
+    ) -> tuple[_Planned, list[Problem]]:
+        kubespan = affiliate.kubespan
+        if kubespan is None or affiliate.node_id == ourselves.node_id:
+            return _Planned(affiliate), []
+        if kubespan.public_key in keys:
+            return _Planned(affiliate), [_same_key(affiliate)]
+        keys.add(kubespan.public_key)
+        claimed = claim(affiliate, kubespan)
+        granted, owners = self._territory.grant(claimed - ourselves.reserved, _name(affiliate))
+        problems = _disputes(affiliate, claimed, ourselves.reserved, owners)
+        return _Planned(affiliate, granted, _spec(affiliate, kubespan, granted)), problems
+
+    def _collect(self, problems: tuple[Problem, ...]) -> None:
+        specs = (self._planned[node_id].spec for node_id in sorted(self._planned))
+        self._result = PeerSpecs(tuple(spec for spec in specs if spec is not None), problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What became of one affiliate; no spec where it is no peer."""
+
+    affiliate: Affiliate
+    granted: IPSet = NOTHING
+    spec: KubeSpanPeerSpec | None = None
 
 
 def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
@@ -113,6 +165,11 @@ class _Territory:
         for part in free:
             insort(self._taken, (part, owner))
         return IPSet(tuple(free)), list(others)
+
+    def release(self, granted: IPSet, owner: str) -> None:
+        """Take back what was given to someone."""
+        for part in granted.ranges:
+            del self._taken[bisect_left(self._taken, (part, owner))]
 
     def _held(self, piece: Range) -> list[tuple[Range, str]]:
         """Return what is taken of a range."""

@@ -16,7 +16,7 @@ from kubespan.mesh.filter import filtered_endpoints
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, UnderlyingLink, mesh_mtu
 from kubespan.mesh.peers import Ourselves, PeerPlanner
-from kubespan.mesh.planning import interface_config, network_plan
+from kubespan.mesh.planning import InterfacePlanner, network_plan
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
 from kubespan.model.address import Endpoint, IPAddress
@@ -78,9 +78,10 @@ class Reconciler:
     def __init__(self, node_id: str, identity: KubeSpanIdentity, secret: ClusterSecret) -> None:
         self._node_id = node_id
         self._identity = identity
-        self._secret = secret
         self._planner = PeerPlanner()
         self._statuses = Statuses()
+        self._interface = InterfacePlanner(identity, secret)
+        self._members: tuple[object, Mapping[str, Member]] = (None, {})
 
     def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
         """Return what the mesh should be; `now` is seconds since boot."""
@@ -93,14 +94,19 @@ class Reconciler:
         return Outcome(
             specs,
             statuses,
-            members(facts.affiliates),
+            self._members_of(facts.affiliates),
             harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
-            interface_config(identity, self._secret, specs, statuses, config.listen_port),
+            self._interface.interface_config(specs, statuses, config.listen_port),
             network_plan(identity, mtu.value, specs, statuses, force_routing=wanted.force_routing),
             mtu,
             planned.problems,
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
         )
+
+    def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:
+        if self._members[0] is not affiliates:
+            self._members = (affiliates, members(affiliates))
+        return self._members[1]
 
     def _ourselves(self, reserved: frozenset[IPAddress]) -> Ourselves:
         ours = IPSet.of(*map(host_prefix, (*reserved, self._identity.address)))

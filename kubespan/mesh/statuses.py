@@ -67,7 +67,8 @@ class Statuses:
             else:
                 fresh = _fresh(spec, record)
             reading = readings.get(spec.public_key) if readings is not None else None
-            if record.spec != spec or record.reading != reading or record.look_at <= now:
+            is_same = record.spec is spec or record.spec == spec
+            if not is_same or record.reading != reading or record.look_at <= now:
                 _look(record, spec, reading, fresh, now)
             records[spec.public_key] = record
         self._records = records

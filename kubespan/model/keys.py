@@ -27,6 +27,9 @@ class PublicKey:
     def __post_init__(self) -> None:
         _check_size(self.raw)
 
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
     @classmethod
     def from_hex(cls, text: str) -> PublicKey:
         """Read 64 hexadecimal digits. Raises ConfigError."""

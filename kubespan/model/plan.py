@@ -54,7 +54,7 @@ class NetworkPlan:
     subnet: Prefix
     mtu: int
     steered: tuple[Prefix, ...] = ()
-    """Destinations whose packets go into the mesh whatever other routes say; IPv4 first."""
+    """Destinations whose packets go into the mesh whatever other routes say; none overlap."""
 
     link: str = KUBESPAN_LINK
 

@@ -109,10 +109,19 @@ def test_claims_are_remembered_until_the_affiliate_changes_or_goes() -> None:
     a, b = affiliate("a", 2, networks=["10.0.0.0/24"]), affiliate("b", 3)
     first = planner.peer_specs([a, b], OURSELVES)
     assert planner.peer_specs([a, b], OURSELVES) == first
-    planner.peer_specs([b], OURSELVES)
-    assert list(planner._claims) == ["b"]
+    assert planner.peer_specs([b], OURSELVES).specs == first.specs[1:]
     changed = dataclasses.replace(b, addresses=a.addresses)
     assert planner.peer_specs([changed], OURSELVES).specs == first.specs[1:]
+
+
+def test_a_key_that_changes_hands_is_noticed() -> None:
+    planner = PeerPlanner()
+    a, b = affiliate("a", 2), affiliate("b", 3)
+    planner.peer_specs([a, b], OURSELVES)
+    specs = planner.peer_specs([a, affiliate("b", 2)], OURSELVES)
+    assert [spec.public_key for spec in specs.specs] == [key(2)]
+    assert [problem.peer for problem in specs.problems] == ["host-b"]
+    assert planner.peer_specs([a, b], OURSELVES).problems == ()
 
 
 networks = st.builds(
@@ -132,3 +141,15 @@ def test_no_address_is_given_twice_and_none_is_lost(claims: list[list[str]]) -> 
         assert not any(one.overlaps(other) for other in given_away[number + 1 :])
     everything = IPSet.of(*(prefix for spec in specs for prefix in spec.allowed_ips))
     assert everything == IPSet.of(*(Prefix.parse(n) for wanted in claims for n in wanted))
+
+
+@given(before=claims, after=claims)
+def test_what_is_remembered_makes_no_difference(
+    before: list[list[str]], after: list[list[str]]
+) -> None:
+    planner = PeerPlanner()
+    unchanged = affiliate("unchanged", 100, networks=["10.0.0.0/26"])
+    for wanted in (before, after):
+        many = [affiliate(str(n), n + 2, networks=claimed) for n, claimed in enumerate(wanted)]
+        planner.peer_specs([unchanged, *many], OURSELVES)
+    assert planner.peer_specs([unchanged, *many], OURSELVES) == plan(unchanged, *many)

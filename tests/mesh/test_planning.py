@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from kubespan.mesh.planning import interface_config, network_plan
+from kubespan.mesh.planning import InterfacePlanner, network_plan
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.keys import PresharedKey, PrivateKey
@@ -21,6 +21,7 @@ SECRET = ClusterSecret(bytes([9]) * 32)
 IDENTITY = KubeSpanIdentity(
     IPv6Address("fd00:0:0:2::1"), Prefix.parse("fd00:0:0:2::/64"), PrivateKey(bytes([7]) * 32)
 )
+PLANNER = InterfacePlanner(IDENTITY, SECRET)
 A, B, ELSEWHERE = (Endpoint.parse(f"192.0.2.{number}:51820") for number in (1, 2, 9))
 
 
@@ -34,7 +35,7 @@ def status(state: PeerState, shown: Endpoint = A) -> KubeSpanPeerStatus:
 
 def test_every_peer_has_the_clusters_secret_and_its_addresses() -> None:
     specs = [spec(3, "10.0.3.0/24"), spec(2, "10.0.2.0/24")]
-    config = interface_config(IDENTITY, SECRET, specs, {key(2): status(PeerState.UP)}, 4500)
+    config = PLANNER.interface_config(specs, {key(2): status(PeerState.UP)}, 4500)
     assert config.private_key is IDENTITY.private_key
     assert config.preshared_key == PresharedKey(SECRET.raw)
     assert (config.listen_port, config.fwmark) == (4500, 0x20)
@@ -46,15 +47,24 @@ def test_every_peer_has_the_clusters_secret_and_its_addresses() -> None:
 
 def test_a_peer_that_roamed_is_left_where_it_is() -> None:
     roamed = {key(2): status(PeerState.UP, ELSEWHERE)}
-    (peer,) = interface_config(IDENTITY, SECRET, [spec(2)], roamed, 51820).peers
+    (peer,) = PLANNER.interface_config([spec(2)], roamed, 51820).peers
     assert (peer.endpoint, peer.candidates) == (None, (A, B))
+
+
+def test_a_peer_about_which_nothing_changed_keeps_its_value() -> None:
+    planner = InterfacePlanner(IDENTITY, SECRET)
+    specs, statuses = [spec(2), spec(3)], {key(2): status(PeerState.UP)}
+    first = planner.interface_config(specs, statuses, 1)
+    again = planner.interface_config([specs[0], spec(3, "10.0.3.0/24")], statuses, 1)
+    assert first.peers[0] is again.peers[0]
+    assert first.peers[1] != again.peers[1]
 
 
 def test_what_is_steered() -> None:
     specs = [
         spec(2, "10.0.2.0/24", "fd00:0:0:2::2/128"),
         spec(3, "10.0.3.0/24", "fd00:0:0:3::/64"),
-        spec(4, "10.0.4.0/24"),
+        spec(4, "10.0.4.0/24", "fd00:0:0:2::/63"),
     ]
     statuses = {key(2): status(PeerState.UP), key(3): status(PeerState.DOWN)}
     forced = network_plan(IDENTITY, 1420, specs, statuses, force_routing=True)
@@ -64,7 +74,9 @@ def test_what_is_steered() -> None:
         1420,
     )
     assert [str(prefix) for prefix in forced.steered] == [
-        "10.0.2.0/23",
+        "10.0.2.0/24",
+        "10.0.3.0/24",
+        "fd00:0:0:3::/64",
         "10.0.4.0/24",
         "fd00:0:0:3::/64",
     ]
