@@ -15,10 +15,16 @@ from kubespan.wireguard.interface import Interface
 from kubespan.wireguard.peer import Peer
 
 
-def configure(interface: Interface, config: InterfaceConfig, now: Instant) -> list[Effect]:
+def configure(
+    interface: Interface,
+    config: InterfaceConfig,
+    now: Instant,
+    former: InterfaceConfig | None = None,
+) -> list[Effect]:
     """Make keys and peers of the interface those of the configuration. Raises ConfigError.
 
-    The interface keeps copies of the configuration's secrets, which stay the caller's.
+    Peers that are the very same values in `former`, the configuration before this one, are not
+    looked at. The interface keeps copies of the configuration's secrets, which stay the caller's.
     """
     effects: list[Effect] = []
     if interface.private_key != config.private_key:
@@ -26,8 +32,10 @@ def configure(interface: Interface, config: InterfaceConfig, now: Instant) -> li
     wanted = {peer.public_key: peer for peer in config.peers}
     for gone in [key for key in interface.peers if key not in wanted]:
         effects += interface.remove_peer(gone, now)
-    for peer_config in config.peers:
-        effects += _configure_peer(interface, peer_config, config, now)
+    before = {} if former is None else {peer.public_key: peer for peer in former.peers}
+    for peer in config.peers:
+        if before.get(peer.public_key) is not peer:
+            effects += _configure_peer(interface, peer, config, now)
     interface.publish()
     return effects
 

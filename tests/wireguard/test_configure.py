@@ -65,6 +65,19 @@ def test_the_same_again_changes_nothing() -> None:
     assert len(two.net.tap) == seen
 
 
+def test_a_peer_that_is_the_same_as_before_is_not_looked_at() -> None:
+    two = Two()
+    two.connect()
+    same = config(1, peer(2, f"{BOB}/32", endpoint=THERE))
+    interface = two.alice.interface
+    (present,) = interface.peers.values()
+    interface.clear_allowed_ips(present)
+    configure(interface, same, two.net.now, same)
+    assert interface.allowed_ips.prefixes(present) == ()
+    configure(interface, same, two.net.now)
+    assert len(interface.allowed_ips.prefixes(present)) == 1
+
+
 def test_sessions_live_on_while_the_rest_changes() -> None:
     two = Two()
     two.connect()
