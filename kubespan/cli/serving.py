@@ -1,7 +1,7 @@
 """One interface's process, from the moment there is a TUN device and a socket until its end.
 
-The composition root of `kubespan-wg`: it alone knows the device, its lanes, both monitors and the
-configuration server. It ends when the interface is deleted, its socket file disappears, or SIGINT
+The composition root of `kubespan-wg`: it alone knows the device and the configuration server. It
+ends when the interface is deleted, its socket file disappears, or SIGINT
 or SIGTERM arrives.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import uvloop
 
@@ -22,21 +20,11 @@ from kubespan import fastpath
 from kubespan.api.listener import Listener
 from kubespan.api.server import Server
 from kubespan.device.device import Device
-from kubespan.device.keylog import VARIABLE as KEYLOG
-from kubespan.device.keylog import KeyLog
-from kubespan.device.lanes import Hearer, Lanes
-from kubespan.device.reader import Readers
-from kubespan.device.threads import Threads
-from kubespan.linux.link import LinkMonitor
-from kubespan.linux.route import RouteMonitor
+from kubespan.device.live import LiveDevice
 from kubespan.linux.syscall import forbid_core_dumps, watch_file
 from kubespan.linux.tun import Tun
-from kubespan.model.address import IPAddress
 from kubespan.model.errors import SystemFault
 from kubespan.wireguard.datapath import DataPath
-
-LONGEST_BURST = 44
-"""Segments in one frame from the TUN, so that one read fits one UDP segmentation send."""
 
 LEAVE_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -73,21 +61,11 @@ def create_log(interface: str, level: int) -> logging.Logger:
 
 
 async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logger) -> None:
-    key_log = _key_log(log)
-    device = Device(
-        tun,
-        path,
-        lambda hearer: _lanes(tun, path, hearer),
-        secrets.token_bytes,
-        log,
-        key_log=None if key_log is None else key_log.record,
-    )
+    live = LiveDevice(tun, path, log)
+    device = live.device
     _leave_when_asked(device)
-    link, routes = _monitors(tun, device)
     server = Server(listener, device, log)
-    device.start()
-    link.start()
-    routes.start()
+    live.start()
     end_watch = _leave_with_socket(device, listener)
     # Whoever is answered may bring the interface up and send at once, which must not go unnoticed.
     await device.has_seen_link.wait()
@@ -99,43 +77,7 @@ async def _serve(tun: Tun, path: DataPath, listener: Listener, log: logging.Logg
         end_watch()
         listener.close()
         await server.stop()
-        device.close()
-        link.stop()
-        routes.stop()
-        if key_log is not None:
-            key_log.close()
-
-
-def _key_log(log: logging.Logger) -> KeyLog | None:
-    path = os.environ.get(KEYLOG)
-    if not path:
-        return None
-    key_log = KeyLog(Path(path))
-    log.critical(key_log.warning)
-    return key_log
-
-
-def _lanes(tun: Tun, path: DataPath, hearer: Hearer) -> Lanes:
-    return Threads(tun, path, hearer) if fastpath.NATIVE else Readers(tun, hearer)
-
-
-def _monitors(tun: Tun, device: Device) -> tuple[LinkMonitor, RouteMonitor]:
-    """Return the monitors; what they report from their threads is heard on the loop."""
-    hear = asyncio.get_running_loop().call_soon_threadsafe
-
-    def follow_change(gone: frozenset[IPAddress]) -> None:
-        if gone:
-            hear(device.sources.forget_addresses, gone)
-        # On the monitor's own thread: each hand-over would be time in which we send a stale way.
-        routes.check(device.sources.ways, device.fwmark)
-
-    routes = RouteMonitor(follow_change, lambda stale: hear(device.sources.forget_ways, stale))
-    link = LinkMonitor(
-        tun,
-        lambda state: hear(device.follow_link, state),
-        longest_burst=LONGEST_BURST if fastpath.NATIVE else 0,
-    )
-    return link, routes
+        live.close()
 
 
 def _leave_when_asked(device: Device) -> None:

@@ -22,8 +22,12 @@ from kubespan.model.address import Arrival
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.model.instant import Instant
+from kubespan.model.keys import PublicKey
+from kubespan.model.plan import InterfaceConfig
+from kubespan.model.resources import PeerReading
+from kubespan.wireguard.configure import configure, readings
 from kubespan.wireguard.datapath import DataPath
-from kubespan.wireguard.effects import Dropped, Effect
+from kubespan.wireguard.effects import Dropped, Effect, PeerEvent
 from kubespan.wireguard.interface import Interface
 from kubespan.wireguard.surroundings import KeyLog
 
@@ -43,7 +47,9 @@ class Device:
         make_lanes: Callable[[Hearer], Lanes],
         random: Callable[[int], bytes],
         log: logging.Logger,
+        *,
         key_log: KeyLog | None = None,
+        hear_event: Callable[[PeerEvent], object] | None = None,
     ) -> None:
         self.interface = Interface(path, random, key_log)
         self.sources = Sources(self.interface)
@@ -58,7 +64,8 @@ class Device:
         self._path = path
         self._clock = Clock()
         self._log = log
-        self._output = Output(tun, log)
+        self._output = Output(tun, log, hear_event)
+        self._config: InterfaceConfig | None = None
         self._lanes = make_lanes(self)
         self._is_link_up = False
         self._timer: asyncio.TimerHandle | None = None
@@ -137,6 +144,21 @@ class Device:
         self._lanes.attend(None)
         self.perform(self.interface.set_down(self.now()))
         self._leave_sockets()
+
+    # The configuration, whole.
+
+    def configure(self, config: InterfaceConfig) -> None:
+        """Become what a configuration says; sessions are kept. Raises SystemFault, ConfigError."""
+        if config.listen_port != self.listen_port:
+            self.set_listen_port(config.listen_port)
+        if config.fwmark != self.fwmark:
+            self.set_fwmark(config.fwmark)
+        former, self._config = self._config, config
+        self.perform(configure(self.interface, config, self.now(), former))
+
+    def readings(self) -> dict[PublicKey, PeerReading]:
+        """Return how it stands with every peer, as WireGuard sees it."""
+        return readings(self.interface)
 
     # The sockets.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from kubespan.device.bind import Sockets
 from kubespan.linux.tun import Tun
@@ -30,11 +31,17 @@ _WARNINGS = frozenset((Event.CLOCK_WENT_BACK,))
 class Output:
     """The way out: of one TUN device and, while it is up, one pair of sockets."""
 
-    def __init__(self, tun: Tun, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        tun: Tun,
+        log: logging.Logger,
+        hear_event: Callable[[PeerEvent], object] | None = None,
+    ) -> None:
         self.sockets: Sockets | None = None
         self.drops: Counter[DropReason] = Counter()
         self._tun = tun
         self._log = log
+        self._hear_event = hear_event
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out effects in their order."""
@@ -70,6 +77,8 @@ class Output:
             self.drops[DropReason.TUN_REFUSED] += 1
 
     def _tell(self, event: PeerEvent) -> None:
+        if self._hear_event is not None:
+            self._hear_event(event)
         level = logging.ERROR if event.event in _WARNINGS else logging.DEBUG
         if self._log.isEnabledFor(level):
             detail = f" ({event.detail})" if event.detail else ""

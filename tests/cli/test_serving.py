@@ -138,8 +138,3 @@ def test_a_log_line_has_level_interface_and_time(
 
 def test_every_level_of_the_command_is_known() -> None:
     assert set(serving.LEVELS) == {level.value for level in LogLevel}
-
-
-def test_without_the_variable_there_is_no_key_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBESPAN_KEYLOG", raising=False)
-    assert serving._key_log(logging.getLogger("kubespan.test")) is None

@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -25,8 +26,9 @@ from kubespan.model.address import Endpoint, Prefix, Source
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.model.instant import Instant
-from kubespan.model.keys import PrivateKey
-from kubespan.wireguard.effects import Dropped, Effect
+from kubespan.model.keys import PresharedKey, PrivateKey
+from kubespan.model.plan import InterfaceConfig, PeerConfig
+from kubespan.wireguard.effects import Dropped, Effect, Event
 from kubespan.wireguard.peer import Peer
 from kubespan.wireguard.purepath import PurePath
 from tests.device.hearing import PATIENCE, Cable, eventually
@@ -75,7 +77,15 @@ class Desk:
 
         randomness = random.Random(seed).randbytes
         log = logging.getLogger("kubespan.test")
-        self.device = Device(self.cable.tun, self.path, make, randomness, log)
+        self.heard: list[Event] = []
+        self.device = Device(
+            self.cable.tun,
+            self.path,
+            make,
+            randomness,
+            log,
+            hear_event=lambda happened: self.heard.append(happened.event),
+        )
         self.device.start()
 
     def meet(self, other: Desk, endpoint: Endpoint | None = None) -> Peer:
@@ -389,6 +399,32 @@ async def test_counters_tell_what_is_what(desk: Desk) -> None:
         "drop_queue_full": 1,
         "lanes_noted": 7,
     }
+
+
+# ---- a whole configuration
+
+
+async def test_a_configuration_is_taken_whole(desk: Desk) -> None:
+    desk.device.follow_link(UP)
+    peer = PeerConfig(PrivateKey(bytes([9]) * 32).public_key, ENDPOINT)
+    config = InterfaceConfig(desk.key, PresharedKey(), (peer,), 0, fwmark=0)
+    desk.device.configure(config)
+    (reading,) = desk.device.readings().values()
+    assert (reading.endpoint, reading.last_handshake_at) == (ENDPOINT, None)
+    assert desk.heard == [Event.HANDSHAKE_INITIATION_SENT]
+    # The same again is not even looked at.
+    desk.device.configure(config)
+    assert len(desk.heard) == 1
+    desk.device.configure(replace(config, peers=()))
+    assert desk.device.readings() == {}
+
+
+async def test_a_configuration_may_move_the_port(desk: Desk) -> None:
+    desk.device.follow_link(UP)
+    with taken_port() as taken:
+        config = InterfaceConfig(desk.key, PresharedKey(), (), taken.getsockname()[1], fwmark=0)
+        with pytest.raises(SystemFault):
+            desk.device.configure(config)
 
 
 # ---- what lanes hear
