@@ -160,6 +160,10 @@ class Device:
         """Return how it stands with every peer, as WireGuard sees it."""
         return readings(self.interface)
 
+    def hail(self) -> None:
+        """Let every peer learn the address that we have."""
+        self.perform(self.interface.hail(self.now()))
+
     # The sockets.
 
     def set_listen_port(self, port: int) -> None:

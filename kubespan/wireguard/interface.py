@@ -128,6 +128,16 @@ class Interface:
             slot.retire()
         self._retiring.clear()
 
+    def hail(self, now: Instant) -> list[Effect]:
+        """Send every peer a keepalive: we may be at another address, which they learn from it."""
+        if not self.is_up:
+            return []
+        effects: list[Effect] = []
+        for peer in self.peers.values():
+            self._schedule.touch(peer)
+            effects += peer.send_keepalive(now)
+        return effects
+
     def close(self, now: Instant) -> list[Effect]:
         """Forget everything; the interface is not used again."""
         effects = self.set_down(now)

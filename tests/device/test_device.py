@@ -412,6 +412,8 @@ async def test_a_configuration_is_taken_whole(desk: Desk) -> None:
     (reading,) = desk.device.readings().values()
     assert (reading.endpoint, reading.last_handshake_at) == (ENDPOINT, None)
     assert desk.heard == [Event.HANDSHAKE_INITIATION_SENT]
+    # Less than REKEY_TIMEOUT after that, it waits for its turn.
+    desk.device.hail()
     # The same again is not even looked at.
     desk.device.configure(config)
     assert len(desk.heard) == 1

@@ -161,3 +161,12 @@ def test_the_candidate_that_answers_becomes_the_endpoint(pair: Pair) -> None:
     assert peer.slot.endpoint == pair.bob.endpoint
     assert pair.bob.delivered == [packet]
     assert len(pair.sent(pair.alice, INITIATION)) == 4
+
+
+def test_whoever_moved_can_tell_without_having_anything_to_say(connected: Pair) -> None:
+    connected.move(connected.alice, str(ELSEWHERE))
+    connected.net.perform(connected.alice, connected.alice.interface.hail(connected.net.now))
+    connected.run(0.1)
+    assert connected.alice_at_bob.slot.endpoint == ELSEWHERE
+    connected.alice.interface.set_down(connected.net.now)
+    assert connected.alice.interface.hail(connected.net.now) == []
