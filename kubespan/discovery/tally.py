@@ -46,7 +46,7 @@ class CallTally:
         self.handling_buckets[bisect_left(HANDLING_BUCKETS, duration)] += 1
 
 
-class Tally:
+class ServerTally:
     """The counts of a server since it started."""
 
     def __init__(self) -> None:

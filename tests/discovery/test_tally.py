@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.discovery.tally import MOST_VERSIONS, CallTally, Tally, folded_version
+from kubespan.discovery.tally import MOST_VERSIONS, CallTally, ServerTally, folded_version
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_version_is_folded(tag: str, version: str) -> None:
 
 
 def test_versions_are_bounded() -> None:
-    tally = Tally()
+    tally = ServerTally()
     for minor in range(MOST_VERSIONS + 10):
         tally.count_hello(f"v1.{minor}.0")
     tally.count_hello("v1.0.0")

@@ -1,0 +1,151 @@
+"""The server's port: plaintext, TLS, pings, and who else has it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from pathlib import Path
+from unittest import mock
+
+import grpc
+import pytest
+
+from kubespan.discovery.certificate import CertificateFiles
+from kubespan.discovery.listening import Listening
+from kubespan.discovery.method import HELLO
+from kubespan.discovery.proto.server_pb2 import HelloRequest
+from kubespan.discovery.server import Server
+from kubespan.model.errors import SystemFault
+from tests.discovery.authority import write_pair
+from tests.discovery.host import CLUSTER, PATIENCE, Client, host
+
+HELLO_REQUEST = HelloRequest(cluster_id=CLUSTER)
+
+
+async def shake_hands(port: int, **limits: ssl.TLSVersion) -> ssl.SSLObject:
+    """Shake hands and return what came of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    for name, version in limits.items():
+        setattr(context, name, version)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    one: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    writer.transport.abort()
+    return one
+
+
+def test_tls_is_served_and_certificates_are_replaced_under_way(tmp_path: Path) -> None:
+    files = CertificateFiles(*write_pair(tmp_path))
+
+    async def scenario() -> None:
+        async with host(certificate=files) as one, one.client() as early:
+            await early.call(HELLO, HELLO_REQUEST)
+            watch = early.watch()
+            await watch.next()
+            write_pair(tmp_path, "another")
+            assert files.look()
+            async with one.client() as stranger:
+                # It trusts the old certificate only, and is shown the new one.
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await stranger.call(HELLO, HELLO_REQUEST, timeout=5)
+            one.certificate = files.pair.chain
+            async with one.client() as late:
+                await late.update("news")
+                assert (await watch.next()).affiliates[0].id == "news"
+            await early.call(HELLO, HELLO_REQUEST)
+
+    asyncio.run(scenario())
+
+
+def test_tls_offers_http2_and_no_version_before_1_2(tmp_path: Path) -> None:
+    files = CertificateFiles(*write_pair(tmp_path))
+
+    async def scenario() -> None:
+        async with host(certificate=files) as one:
+            port = one.server.listening.endpoint.port
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                shaken = await shake_hands(port, minimum_version=version, maximum_version=version)
+                assert shaken.selected_alpn_protocol() == "h2"
+            with (
+                pytest.warns(DeprecationWarning, match="TLS"),
+                pytest.raises((ssl.SSLError, ConnectionError)),
+            ):
+                await shake_hands(
+                    port,
+                    minimum_version=ssl.TLSVersion.TLSv1,
+                    maximum_version=ssl.TLSVersion.TLSv1_1,
+                )
+
+    asyncio.run(scenario())
+
+
+def test_second_server_on_a_port_fails() -> None:
+    async def scenario() -> None:
+        async with host() as one:
+            where = str(one.server.listening)
+            with pytest.raises(SystemFault, match=r"--listen .* \(another program has that port"):
+                async with host(address=where):
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_port_that_grpc_cannot_have_is_said_too() -> None:
+    async def scenario() -> None:
+        with mock.patch.object(Listening, "bind", autospec=True):
+            async with host() as one:
+                handler = one.servicer.handler()
+                second = Server(handler, one.server.listening, None)
+                with pytest.raises(SystemFault, match=r"--listen 127\.0\.0\.1:"):
+                    await second.start()
+                await second.stop(0)
+
+    asyncio.run(scenario())
+
+
+def test_each_family_finds_the_server() -> None:
+    async def scenario() -> None:
+        async with host(address=":0") as one:
+            port = one.server.listening.endpoint.port
+            for target, address in ((f"ipv4:127.0.0.1:{port}", 4), (f"ipv6:[::1]:{port}", 16)):
+                async with grpc.aio.insecure_channel(target) as channel:
+                    response = await Client(channel).call(HELLO, HELLO_REQUEST)
+                    assert len(response.client_ip) == address
+
+    asyncio.run(scenario())
+
+
+# HTTP/2 by hand, because no client library pings as often as it should not. RFC 9113 §3.4, §6.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + bytes(8)
+KIND_OF_PING, KIND_OF_GOAWAY = 6, 7
+
+
+async def frame_kind(reader: asyncio.StreamReader) -> int:
+    header = await asyncio.wait_for(reader.readexactly(9), PATIENCE)
+    await reader.readexactly(int.from_bytes(header[:3]))
+    return header[3]
+
+
+def test_nobody_is_sent_away_for_pinging() -> None:
+    pings = 200
+
+    async def scenario() -> None:
+        async with host() as one:
+            port = one.server.listening.endpoint.port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(PREFACE)
+            kinds: Counter[int] = Counter()
+            for _ in range(pings):
+                writer.write(PING)
+                answered = kinds[KIND_OF_PING] + 1
+                while kinds[KIND_OF_PING] < answered:
+                    kinds[await frame_kind(reader)] += 1
+            writer.close()
+            await writer.wait_closed()
+            assert kinds[KIND_OF_GOAWAY] == 0
+
+    asyncio.run(scenario())
