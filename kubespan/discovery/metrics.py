@@ -125,7 +125,9 @@ def _handling(calls: dict[tuple[str, str, str], CallTally]) -> Metric:
     bounds = (*map(str, HANDLING_BUCKETS), "+Inf")
     for labels, tally in calls.items():
         reached = accumulate(tally.handling_buckets)
-        histogram.add_metric(labels, list(zip(bounds, reached, strict=True)), tally.handling_seconds)
+        histogram.add_metric(
+            labels, list(zip(bounds, reached, strict=True)), tally.handling_seconds
+        )
     return histogram
 
 

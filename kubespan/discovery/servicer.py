@@ -70,16 +70,17 @@ class Servicer:
         registry: Registry,
         commit: Callable[[], Awaitable[None]],
         tally: ServerTally,
+        buckets: TokenBuckets,
         log: FilteringBoundLogger,
         clock: Callable[[], float],
         *,
         trust: Trust,
         redirect: str,
     ) -> None:
-        self.buckets = TokenBuckets()
         self._registry = registry
         self._commit = commit
         self._tally = tally
+        self._buckets = buckets
         self._log = log
         self._clock = clock
         self._trust = trust
@@ -152,14 +153,14 @@ class Servicer:
     async def _wait_for_turn(self, call: Call, context: Context) -> None:
         """Return when the caller's address may have this call. Raises Refusal."""
         patience = cast("float | None", context.time_remaining())
-        wait = self.buckets.take(call.address, self._clock(), patience)
+        wait = self._buckets.take(call.address, self._clock(), patience)
         if wait is None:
             raise Refusal(RefusalCode.RESOURCE_EXHAUSTED, "rate limit exceeded")
         if wait:
             try:
                 await asyncio.sleep(wait)
             except asyncio.CancelledError:
-                self.buckets.give_back(call.address)
+                self._buckets.give_back(call.address)
                 raise
 
     def _finish(self, call: Call, code: StatusCode) -> None:

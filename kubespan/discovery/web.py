@@ -1,4 +1,4 @@
-"""What the server tells over HTTP: metrics, health, and, where it is switched on, a cluster's state.
+"""What the server tells over HTTP: metrics, health and, if switched on, the state of a cluster.
 
 For operators, on an address of its own; the port that clients use speaks gRPC only.
 """

@@ -28,6 +28,7 @@ from kubespan.discovery.registry import Registry
 from kubespan.discovery.server import Server
 from kubespan.discovery.servicer import Servicer
 from kubespan.discovery.tally import ServerTally
+from kubespan.discovery.tokenbucket import TokenBuckets
 
 PATIENCE: Final = 60.0
 """Seconds after which an answer is not coming at all."""
@@ -128,6 +129,7 @@ class Host:
     servicer: Servicer
     server: Server
     tally: ServerTally
+    buckets: TokenBuckets
     lines: list[dict[str, Any]] = field(default_factory=list)
     """What was logged."""
 
@@ -160,11 +162,12 @@ async def host(
     level: int = 10,
 ) -> AsyncIterator[Host]:
     lines: list[dict[str, Any]] = []
-    registry, tally = Registry(), ServerTally()
+    registry, tally, buckets = Registry(), ServerTally(), TokenBuckets()
     servicer = Servicer(
         registry,
         commit,
         tally,
+        buckets,
         memory_log(lines, level),
         clock,
         trust=trust or Trust(),
@@ -173,7 +176,7 @@ async def host(
     server = Server(servicer.handler(), Listening.parse(address, "--listen"), certificate)
     await server.start()
     try:
-        one = Host(registry, servicer, server, tally, lines)
+        one = Host(registry, servicer, server, tally, buckets, lines)
         one.certificate = certificate.pair.chain if certificate else b""
         yield one
     finally:

@@ -32,7 +32,7 @@ def test_whatever_was_sent_is_harmless() -> None:
     ):
         assert "<script>" not in page
         assert page.count("&lt;script&gt;") == 2
-        assert '&quot;' in page
+        assert "&quot;" in page
 
 
 def test_braces_of_an_id_are_only_text() -> None:

@@ -344,7 +344,7 @@ def test_call_that_would_wait_past_its_deadline_is_refused_at_once() -> None:
 
 
 def tokens(one: Host, address: bytes = bytes([127, 0, 0, 1])) -> float:
-    bucket = one.servicer.buckets._buckets.get(address)
+    bucket = one.buckets._buckets.get(address)
     return CALLS_AT_ONCE if bucket is None else bucket.tokens
 
 

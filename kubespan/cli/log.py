@@ -1,0 +1,49 @@
+"""The log of a program that runs on: one line an event on standard error, as `key=value`.
+
+`KUBESPAN_LOG` says how much: debug, info (the default), warning or error.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from kubespan.model.errors import ConfigError
+
+VARIABLE: Final = "KUBESPAN_LOG"
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def log_level(environment: Mapping[str, str]) -> int:
+    """Return the level that the environment asks for. Raises ConfigError."""
+    text = environment.get(VARIABLE) or "info"
+    if text not in LEVELS:
+        raise ConfigError(f"{VARIABLE}={text!r} is no level; write {', '.join(LEVELS)}")
+    return LEVELS[text]
+
+
+def create_log(level: int, file: TextIO | None = None) -> FilteringBoundLogger:
+    """Return a log that writes to standard error, or to the file."""
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(file or sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(
+                key_order=["time", "level", "event"], bool_as_flag=False
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    return log
