@@ -34,7 +34,7 @@ def log_level(environment: Mapping[str, str]) -> int:
 
 def create_log(level: int, file: TextIO | None = None) -> FilteringBoundLogger:
     """Return a log that writes to standard error, or to the file."""
-    log: FilteringBoundLogger = structlog.wrap_logger(
+    lazy = structlog.wrap_logger(
         structlog.WriteLogger(file or sys.stderr),
         processors=[
             structlog.processors.add_log_level,
@@ -46,4 +46,6 @@ def create_log(level: int, file: TextIO | None = None) -> FilteringBoundLogger:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
+    # What it stands for, or every line that is not written would assemble it anew.
+    log: FilteringBoundLogger = lazy.bind()
     return log

@@ -32,6 +32,8 @@ OPTIONS: Final = (
     # We ask rarely, so that a watcher whose machine is gone does not stay for hours.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # Nothing but identity: a compressed request is UNIMPLEMENTED.
     ("grpc.compression_enabled_algorithms_bitset", 1),
 )

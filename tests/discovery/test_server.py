@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import struct
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +18,7 @@ from kubespan.discovery.certificate import CertificateFiles
 from kubespan.discovery.listening import Listening
 from kubespan.discovery.method import HELLO
 from kubespan.discovery.proto.server_pb2 import HelloRequest
-from kubespan.discovery.server import Server
+from kubespan.discovery.server import OPTIONS, Server
 from kubespan.model.errors import SystemFault
 from tests.discovery.authority import write_pair
 from tests.discovery.host import CLUSTER, PATIENCE, Client, host
@@ -118,34 +121,66 @@ def test_each_family_finds_the_server() -> None:
     asyncio.run(scenario())
 
 
-# HTTP/2 by hand, because no client library pings as often as it should not. RFC 9113 §3.4, §6.
+# HTTP/2 by hand, because no client library is as rude as this. RFC 9113 §3.4, §6.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + bytes(8)
-KIND_OF_PING, KIND_OF_GOAWAY = 6, 7
+SETTINGS_FRAME, PING_FRAME, GOAWAY_FRAME = 4, 6, 7
+MOST_STREAMS_SETTING = 3
 
 
-async def frame_kind(reader: asyncio.StreamReader) -> int:
+@asynccontextmanager
+async def raw_connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async with host() as one:
+        port = one.server.listening.endpoint.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(PREFACE)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Return the kind of the next frame and what is in it."""
     header = await asyncio.wait_for(reader.readexactly(9), PATIENCE)
-    await reader.readexactly(int.from_bytes(header[:3]))
-    return header[3]
+    return header[3], await reader.readexactly(int.from_bytes(header[:3]))
 
 
 def test_nobody_is_sent_away_for_pinging() -> None:
     pings = 200
 
     async def scenario() -> None:
-        async with host() as one:
-            port = one.server.listening.endpoint.port
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(PREFACE)
+        async with raw_connection() as (reader, writer):
             kinds: Counter[int] = Counter()
-            for _ in range(pings):
+            for number in range(pings):
                 writer.write(PING)
-                answered = kinds[KIND_OF_PING] + 1
-                while kinds[KIND_OF_PING] < answered:
-                    kinds[await frame_kind(reader)] += 1
-            writer.close()
-            await writer.wait_closed()
-            assert kinds[KIND_OF_GOAWAY] == 0
+                while kinds[PING_FRAME] <= number:
+                    kinds[(await frame(reader))[0]] += 1
+            assert kinds[GOAWAY_FRAME] == 0
+
+    asyncio.run(scenario())
+
+
+def test_connection_may_have_250_streams() -> None:
+    async def scenario() -> None:
+        async with raw_connection() as (reader, _):
+            kind, content = await frame(reader)
+            assert kind == SETTINGS_FRAME
+            settings = dict(struct.iter_unpack(">HI", content))
+            assert settings[MOST_STREAMS_SETTING] == 250
+
+    asyncio.run(scenario())
+
+
+def test_whoever_answers_no_ping_is_given_up() -> None:
+    # The same, a hundred times faster.
+    options = [(name, at // 100 if name.endswith("_ms") else at) for name, at in OPTIONS]
+
+    async def scenario() -> None:
+        with mock.patch("kubespan.discovery.server.OPTIONS", options):
+            async with raw_connection() as (reader, _):
+                await asyncio.wait_for(reader.read(-1), PATIENCE)
+                assert reader.at_eof()
 
     asyncio.run(scenario())

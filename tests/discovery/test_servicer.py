@@ -8,11 +8,13 @@ from contextlib import suppress
 from ipaddress import ip_address
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
 from grpc import StatusCode
 
+from kubespan.discovery.call import Call
 from kubespan.discovery.caller import Trust
 from kubespan.discovery.method import (
     AFFILIATE_DELETE,
@@ -21,6 +23,7 @@ from kubespan.discovery.method import (
     LIST,
     SERVICE,
     WATCH,
+    Method,
 )
 from kubespan.discovery.proto.server_pb2 import (
     AffiliateDeleteRequest,
@@ -29,7 +32,8 @@ from kubespan.discovery.proto.server_pb2 import (
     ListResponse,
 )
 from kubespan.discovery.refusal import Refusal, RefusalCode
-from kubespan.discovery.servicer import LOST_UPDATE
+from kubespan.discovery.servicer import LOST_UPDATE, _code_of_leaving
+from kubespan.discovery.tally import CallTally
 from kubespan.discovery.tokenbucket import CALLS_AT_ONCE, CALLS_PER_SECOND
 from kubespan.model.constants import MAX_AFFILIATES, MAX_ENDPOINTS, MAX_UNDELIVERED
 from tests.discovery.host import CLUSTER, Client, Host, host, refused, until
@@ -491,6 +495,22 @@ def test_end_of_the_server_ends_every_watch_well() -> None:
                 assert await watch.code() is StatusCode.OK
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "remaining", "code"),
+    [
+        (HELLO, None, StatusCode.CANCELLED),
+        (HELLO, 1.0, StatusCode.CANCELLED),
+        (HELLO, -0.001, StatusCode.DEADLINE_EXCEEDED),
+        (WATCH, None, StatusCode.CANCELLED),
+        (WATCH, 0.0, StatusCode.OK),
+    ],
+)
+def test_why_a_call_was_left(method: Method, remaining: float | None, code: StatusCode) -> None:
+    context = mock.Mock(spec=grpc.aio.ServicerContext)
+    context.time_remaining.return_value = remaining
+    assert _code_of_leaving(Call(method, CallTally(), b"", 0.0), context) is code
 
 
 SMALL_WINDOW = {"grpc.http2.bdp_probe": 0, "grpc.http2.lookahead_bytes": 65_535}
