@@ -7,15 +7,18 @@ not at all.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
 
+import grpc
 from google.protobuf.message import Message
 from grpc import StatusCode
 
 from kubespan.discovery.caller import address_text
 from kubespan.discovery.method import Method
 from kubespan.discovery.tally import CallTally
+
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 
 LONGEST_LOGGED: Final = 64
 """Characters of what a caller sent that a log line may hold."""
@@ -35,11 +38,17 @@ class Call:
 
     method: Method
     tally: CallTally
+    context: Context = field(repr=False)
     address: bytes
     started_at: float
     cluster_id: str = ""
     affiliate_id: str = ""
     client_version: str = ""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until the caller's deadline, None if it waits forever."""
+        return cast("float | None", self.context.time_remaining())
 
     def describe(self, request: Message) -> None:
         """Take over from the request what a log line says of it."""

@@ -18,7 +18,7 @@ from grpc import StatusCode
 from structlog.typing import FilteringBoundLogger
 
 from kubespan.discovery import method as methods
-from kubespan.discovery.call import CODE_NAMES, Call
+from kubespan.discovery.call import CODE_NAMES, Call, Context
 from kubespan.discovery.caller import Metadata, Trust, caller_address
 from kubespan.discovery.method import Method
 from kubespan.discovery.proto.server_pb2 import (
@@ -32,8 +32,10 @@ from kubespan.discovery.proto.server_pb2 import (
     ListResponse,
     WatchRequest,
 )
+from kubespan.discovery.record import Notification
 from kubespan.discovery.refusal import Refusal, RefusalCode
 from kubespan.discovery.registry import Registry
+from kubespan.discovery.sendbudget import SendBudget, size_of
 from kubespan.discovery.subscription import Subscription
 from kubespan.discovery.tally import ServerTally
 from kubespan.discovery.tokenbucket import TokenBuckets
@@ -53,7 +55,6 @@ LOST_UPDATE: Final = "subscription canceled: lost update"
 _BY_NUMBER: Final = {int(code.value[0]): code for code in StatusCode}
 STATUS: Final = {code: _BY_NUMBER[code] for code in RefusalCode}
 
-Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Answer: TypeAlias = Callable[[Any, Call], Awaitable[Message]]
 _Result = TypeVar("_Result")
 
@@ -86,6 +87,7 @@ class Servicer:
         self._trust = trust
         self._redirect = redirect
         self._encoder = NotificationEncoder()
+        self._budget = SendBudget()
         self._known_bugs: set[tuple[str, str]] = set()
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -105,22 +107,22 @@ class Servicer:
     def _unary(self, method: Method, answer: Answer) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def serve(raw: bytes, context: Context) -> bytes:
             call = self._begin(method, context)
-            return await self._run(call, context, self._answer(call, context, raw, answer))
+            return await self._run(call, self._answer(call, raw, answer))
 
         return grpc.unary_unary_rpc_method_handler(serve)
 
     async def _serve_watch(self, raw: bytes, context: Context) -> None:
         call = self._begin(methods.WATCH, context)
-        await self._run(call, context, self._watch(call, context, raw))
+        await self._run(call, self._watch(call, raw))
 
     def _begin(self, method: Method, context: Context) -> Call:
         metadata = cast("Metadata", context.invocation_metadata() or ())
         address = caller_address(context.peer(), metadata, self._trust)
         tally = self._tally.calls[method]
         tally.started += 1
-        return Call(method, tally, address, self._clock())
+        return Call(method, tally, context, address, self._clock())
 
-    async def _run(self, call: Call, context: Context, work: Awaitable[_Result]) -> _Result:
+    async def _run(self, call: Call, work: Awaitable[_Result]) -> _Result:
         """Return the result, or end the call with the status of what went wrong."""
         code, message = StatusCode.OK, ""
         try:
@@ -132,28 +134,27 @@ class Servicer:
         except Aborted:
             code, message = StatusCode.ABORTED, LOST_UPDATE
         except asyncio.CancelledError:
-            code = _code_of_leaving(call, context)
+            code = _code_of_leaving(call)
             raise
         except Exception as error:  # noqa: BLE001  a bug of ours ends one call and no more
             code, message = StatusCode.INTERNAL, "internal error"
             self._tell_of_bug(call, error)
         finally:
             self._finish(call, code)
-        return await context.abort(code, message)
+        return await call.context.abort(code, message)
 
-    async def _answer(self, call: Call, context: Context, raw: bytes, answer: Answer) -> bytes:
+    async def _answer(self, call: Call, raw: bytes, answer: Answer) -> bytes:
         request = parse_request(call.method.request, raw)
         call.tally.received += 1
         call.describe(request)
-        await self._wait_for_turn(call, context)
+        await self._wait_for_turn(call)
         response = (await answer(request, call)).SerializeToString()
         call.tally.sent += 1
         return response
 
-    async def _wait_for_turn(self, call: Call, context: Context) -> None:
+    async def _wait_for_turn(self, call: Call) -> None:
         """Return when the caller's address may have this call. Raises Refusal."""
-        patience = cast("float | None", context.time_remaining())
-        wait = self._buckets.take(call.address, self._clock(), patience)
+        wait = self._buckets.take(call.address, self._clock(), call.patience)
         if wait is None:
             raise Refusal(RefusalCode.RESOURCE_EXHAUSTED, "rate limit exceeded")
         if wait:
@@ -208,45 +209,55 @@ class Servicer:
         await self._commit()
         return AffiliateDeleteResponse()
 
-    async def _list(self, request: ListRequest, _: Call) -> ListResponse:
+    async def _list(self, request: ListRequest, call: Call) -> ListResponse:
         records = self._registry.list(request.cluster_id, self._clock())
+        taken = await self._budget.spend(call.address, size_of(records))
+        # gRPC sends it after we have returned, and tells when it is gone or given up.
+        cast("Any", call.context).add_done_callback(lambda _: taken())
         return ListResponse(affiliates=affiliate_messages(records))
 
-    async def _watch(self, call: Call, context: Context, raw: bytes) -> None:
+    async def _watch(self, call: Call, raw: bytes) -> None:
         # In this order: a stream costs a token before anyone reads what it asks for.
-        await self._wait_for_turn(call, context)
+        await self._wait_for_turn(call)
         request = parse_request(WatchRequest, raw)
         call.tally.received += 1
         call.describe(request)
         subscription = self._registry.watch(request.cluster_id, self._clock())
         try:
             # At the caller's own deadline a stream ends as if it had been asked to.
-            async with asyncio.timeout(cast("float | None", context.time_remaining())):
-                await self._tell(subscription, call, context)
+            async with asyncio.timeout(call.patience):
+                await self._tell(subscription, call)
         except TimeoutError:
             return
         finally:
             subscription.close()
 
-    async def _tell(self, subscription: Subscription, call: Call, context: Context) -> None:
+    async def _tell(self, subscription: Subscription, call: Call) -> None:
         """Send what there is until it ends. While a watcher does not read, we wait in `write`."""
         changed = asyncio.Event()
         subscription.on_change = changed.set
         while True:
             changed.clear()
             while (notification := subscription.take()) is not None:
-                await context.write(self._encoder.encode(notification))
-                call.tally.sent += 1
+                await self._send(notification, call)
             if subscription.is_cancelled:
                 raise Aborted
             if subscription.is_ended:
                 return
             await changed.wait()
 
+    async def _send(self, notification: Notification, call: Call) -> None:
+        if len(notification.affiliates) > 1:
+            async with self._budget.spending(call.address, size_of(notification.affiliates)):
+                await call.context.write(self._encoder.encode(notification))
+        else:
+            await call.context.write(self._encoder.encode(notification))
+        call.tally.sent += 1
 
-def _code_of_leaving(call: Call, context: Context) -> StatusCode:
+
+def _code_of_leaving(call: Call) -> StatusCode:
     """Return why a call ended from outside: its deadline, or nobody wants the answer any more."""
-    remaining = cast("float | None", context.time_remaining())
+    remaining = call.patience
     if remaining is None or remaining > 0:
         return StatusCode.CANCELLED
     return StatusCode.OK if call.method.is_stream else StatusCode.DEADLINE_EXCEEDED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 from grpc import StatusCode
 
@@ -34,7 +36,7 @@ def test_codes_are_spelled_as_metrics_spell_them() -> None:
 
 
 def test_facts_are_what_is_known() -> None:
-    call = Call(HELLO, CallTally(), bytes([192, 0, 2, 1]), 0.0)
+    call = Call(HELLO, CallTally(), mock.Mock(), bytes([192, 0, 2, 1]), 0.0)
     assert call.facts() == {"method": "Hello", "peer": "192.0.2.1"}
     call.describe(HelloRequest(cluster_id="c", client_version="v1.14.0"))
     assert call.facts() == {

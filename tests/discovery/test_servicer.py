@@ -32,11 +32,12 @@ from kubespan.discovery.proto.server_pb2 import (
     ListResponse,
 )
 from kubespan.discovery.refusal import Refusal, RefusalCode
+from kubespan.discovery.sendbudget import BUDGET_OF_ONE
 from kubespan.discovery.servicer import LOST_UPDATE, _code_of_leaving
 from kubespan.discovery.tally import CallTally
 from kubespan.discovery.tokenbucket import CALLS_AT_ONCE, CALLS_PER_SECOND
 from kubespan.model.constants import MAX_AFFILIATES, MAX_ENDPOINTS, MAX_UNDELIVERED
-from tests.discovery.host import CLUSTER, Client, Host, host, refused, until
+from tests.discovery.host import CLUSTER, PATIENCE, Client, Host, host, refused, until
 
 BURST = int(CALLS_AT_ONCE)
 INVALID, EXHAUSTED = StatusCode.INVALID_ARGUMENT, StatusCode.RESOURCE_EXHAUSTED
@@ -510,10 +511,14 @@ def test_end_of_the_server_ends_every_watch_well() -> None:
 def test_why_a_call_was_left(method: Method, remaining: float | None, code: StatusCode) -> None:
     context = mock.Mock(spec=grpc.aio.ServicerContext)
     context.time_remaining.return_value = remaining
-    assert _code_of_leaving(Call(method, CallTally(), b"", 0.0), context) is code
+    assert _code_of_leaving(Call(method, CallTally(), context, b"", 0.0)) is code
 
 
-SMALL_WINDOW = {"grpc.http2.bdp_probe": 0, "grpc.http2.lookahead_bytes": 65_535}
+SMALL_WINDOW = {
+    "grpc.http2.bdp_probe": 0,
+    "grpc.http2.lookahead_bytes": 65_535,
+    "grpc.max_receive_message_length": -1,
+}
 
 
 def test_watcher_that_does_not_read_costs_a_queue_and_then_loses_its_stream() -> None:
@@ -554,6 +559,32 @@ def test_two_hundred_watchers_hear_of_every_change() -> None:
             for watch in watches:
                 heard = [(await watch.next()).affiliates[0].id for _ in range(changes)]
                 assert heard == [str(number) for number in range(changes)]
+
+    asyncio.run(scenario())
+
+
+def test_whoever_reads_nothing_holds_a_few_large_messages_and_no_more() -> None:
+    asked = 12
+
+    async def scenario() -> None:
+        async with host() as one, one.client(**SMALL_WINDOW) as idle, one.client() as client:
+            for number in range(MAX_AFFILIATES):
+                endpoints = [bytes([number % 256, n]) * 16 for n in range(MAX_ENDPOINTS)]
+                one.registry.update(CLUSTER, str(number), b"x" * 2048, endpoints, 1800.0, 0.0)
+            budget = one.servicer._budget
+            watches = [idle.watch() for _ in range(asked)]
+            lists = [
+                asyncio.create_task(idle.call(LIST, ListRequest(cluster_id=CLUSTER)))
+                for _ in range(3)
+            ]
+            await until(lambda: one.registry.counts.subscriptions == asked)
+            assert 2 * 4_000_000 < budget.spent <= BUDGET_OF_ONE
+            # Somebody else on another network is not held up, and those who read go on.
+            async with asyncio.timeout(PATIENCE):
+                await client.update("7", b"news")
+            everything = await asyncio.gather(*(watch.next() for watch in watches), *lists)
+            assert [len(each.affiliates) for each in everything] == [MAX_AFFILIATES] * (asked + 3)
+            await until(lambda: budget.spent == 0)
 
     asyncio.run(scenario())
 
