@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from kubespan.cli.main import LazyGroup
+from kubespan.cli.main import Lazy, LazyGroup
 
 COMMANDS = {
-    "serve": "kubespan.cli.discovery_serve:serve",
+    "serve": Lazy("kubespan.cli.discovery_serve:serve", "Run a discovery service."),
 }
-"""Command by name: `module:attribute`, imported when it is asked for."""
+"""Command by name."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def discovery() -> None:
-    """Run a discovery service, or look into one."""
+    """Serve discovery, and look into it."""
