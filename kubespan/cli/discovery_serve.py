@@ -133,14 +133,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
 
 
 def _leave_when_asked() -> asyncio.Event:
-    """Return what is set by the first signal to leave; the second one ends us at once."""
+    """Return what is set by a signal to leave. A second one changes nothing: some send two."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
-
-    def leave() -> None:
-        asked.set()
-        for number in LEAVE_SIGNALS:
-            loop.remove_signal_handler(number)
-
     for number in LEAVE_SIGNALS:
-        loop.add_signal_handler(number, leave)
+        loop.add_signal_handler(number, asked.set)
     return asked

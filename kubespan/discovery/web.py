@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,9 @@ from kubespan.discovery.inspection import HEADERS, complaint, form, inspection
 from kubespan.discovery.listening import Listening
 from kubespan.discovery.refusal import Refusal
 from kubespan.discovery.registry import Registry
+
+GRACE: Final = 1.0
+"""Seconds that a page may take to be sent when the server stops."""
 
 
 class Web:
@@ -37,7 +41,7 @@ class Web:
         if inspected is not None:
             application.router.add_get("/inspect", partial(_inspect, inspected, clock))
         # No access log: it would have the ids of clusters in it.
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=GRACE)
 
     async def start(self) -> None:
         """Answer from now on; `listening` says where. Raises SystemFault."""

@@ -99,7 +99,8 @@ class Running:
 
     def end(self, number: signal.Signals) -> int:
         """Return the exit code; what was still said is in `lines`."""
-        self.process.send_signal(number)
+        for _ in range(2):  # as `timeout` and some shells do: to the process, and to its group
+            self.process.send_signal(number)
         code = self.process.wait(PATIENCE)
         self.lines += _pipe(self.process).read().splitlines()
         return code
