@@ -1,0 +1,100 @@
+"""When to tell a service our own record: at once when it differs, and again well within its life.
+
+Nothing is sent here, no clock is read. What failed is tried again soon, while a limit that is
+reached gets a long pause: the service may have stored the record all the same, and announced it to
+everybody.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kubespan.discovery.backoff import Backoff, Random
+from kubespan.discovery.effects import FailureReason, SealedRecord
+from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL
+
+REFRESH_JITTER: Final = 0.1
+"""Refreshes are spread by up to this share of the interval, always towards earlier."""
+
+LIMIT_DELAY: Final = 60.0
+"""Seconds until the first try after a limit was reached."""
+
+
+def next_refresh(now: float, random: Random) -> float:
+    """Return when to refresh what has been acknowledged just now."""
+    return now + AFFILIATE_REFRESH_INTERVAL * (1 - REFRESH_JITTER * random())
+
+
+class Registration:
+    """Our own record at one service."""
+
+    def __init__(self, random: Random) -> None:
+        self.record: SealedRecord | None = None
+        self.failures = 0
+        """In a row."""
+
+        self.is_possible = False
+        """Whether the service may have our record."""
+
+        self._random = random
+        self._backoff = Backoff(random)
+        self._limit_backoff = Backoff(
+            random, first=LIMIT_DELAY, growth=2, cap=AFFILIATE_REFRESH_INTERVAL
+        )
+        self._due_at: float | None = None
+        self._in_flight: SealedRecord | None = None
+        self._is_connected = False
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether an update has been sent and not ended."""
+        return self._in_flight is not None
+
+    @property
+    def next_timeout(self) -> float | None:
+        """When `take` will have something; None: not before something else happens."""
+        return self._due_at if self._is_connected and self._in_flight is None else None
+
+    def set_record(self, record: SealedRecord, now: float) -> None:
+        """From now on this is our record; the same one again changes nothing."""
+        if record != self.record:
+            self.record = record
+            self._backoff.reset()
+            self._due_at = now
+
+    def begin(self, now: float) -> None:
+        """The service listens, and may have forgotten everything."""
+        self._is_connected = True
+        self.failures = 0
+        if self.record is not None:
+            self._due_at = now
+
+    def end(self) -> None:
+        """The service does not listen any more; what was on the way is lost."""
+        self._is_connected = False
+        self._in_flight = None
+
+    def take(self, now: float) -> SealedRecord | None:
+        """Return what to send now, if anything is due; it then counts as sent."""
+        due_at = self.next_timeout
+        if due_at is None or due_at > now:
+            return None
+        self._in_flight = self.record
+        self.is_possible = True
+        return self.record
+
+    def acknowledge(self, now: float) -> None:
+        """The service has it."""
+        sent, self._in_flight = self._in_flight, None
+        self.failures = 0
+        self._backoff.reset()
+        self._limit_backoff.reset()
+        if sent == self.record:
+            self._due_at = next_refresh(now, self._random)
+
+    def fail(self, reason: FailureReason, now: float) -> None:
+        """The service does not have it, as far as we know."""
+        self._in_flight = None
+        self.failures += 1
+        is_limit = reason is FailureReason.EXHAUSTED
+        self._due_at = now + (self._limit_backoff if is_limit else self._backoff).delay()
