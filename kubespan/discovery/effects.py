@@ -12,19 +12,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.model.address import IPAddress
 from kubespan.model.resources import Affiliate
-
-
-class SealedRecord(NamedTuple):
-    """One member's record as it travels."""
-
-    id: str
-    data: bytes
-    """The sealed affiliate; empty where nobody has said who it is."""
-
-    endpoints: tuple[bytes, ...]
-    """Each sealed by itself."""
 
 
 class Call(Enum):
@@ -112,7 +102,7 @@ class SendUpdate:
     """Call AffiliateUpdate; a record without data leaves the data at the service alone."""
 
     channel: int
-    record: SealedRecord
+    record: AffiliateRecord
 
 
 @dataclass(frozen=True, slots=True)

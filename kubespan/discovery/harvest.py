@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 from typing import Final
 
 from kubespan.discovery.backoff import Random
-from kubespan.discovery.effects import FailureReason, SealedRecord
+from kubespan.discovery.effects import FailureReason
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.discovery.registration import next_refresh
 from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL
 
@@ -31,7 +32,7 @@ class Harvest:
         self._due_at: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
         self._free_at = 0.0
-        self._in_flight: SealedRecord | None = None
+        self._in_flight: AffiliateRecord | None = None
         self._is_connected = False
 
     @property
@@ -62,7 +63,7 @@ class Harvest:
         self._is_connected = False
         self._in_flight = None
 
-    def take(self, now: float, is_present: Callable[[str], bool]) -> SealedRecord | None:
+    def take(self, now: float, is_present: Callable[[str], bool]) -> AffiliateRecord | None:
         """Return a record without data to send now, if one is due; it then counts as sent."""
         while (due_at := self.next_timeout) is not None and due_at <= now:
             _, id_ = heappop(self._queue)
@@ -70,7 +71,7 @@ class Harvest:
             if is_present(id_):
                 gap = AFFILIATE_REFRESH_INTERVAL / (2 * len(self._endpoints))
                 self._free_at = now + min(LONGEST_GAP, gap)
-                self._in_flight = SealedRecord(id_, b"", self._endpoints[id_])
+                self._in_flight = AffiliateRecord(id_, b"", self._endpoints[id_])
                 return self._in_flight
         return None
 

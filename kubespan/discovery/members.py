@@ -14,7 +14,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from kubespan.discovery.effects import Change, SealedRecord
+from kubespan.discovery.effects import Change
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL, MAX_AFFILIATES
 from kubespan.model.resources import Affiliate
 
@@ -41,13 +42,13 @@ class Opened(Protocol):
         """Why parts of it were refused, one reason each."""
 
 
-Opener: TypeAlias = Callable[[SealedRecord], Opened]
+Opener: TypeAlias = Callable[[AffiliateRecord], Opened]
 
 
 @dataclass(slots=True)
 class _Member:
     affiliate: Affiliate
-    record: SealedRecord | None
+    record: AffiliateRecord | None
     """As it was opened; None if it is remembered from an earlier run."""
 
 
@@ -105,7 +106,9 @@ class Members:
                 changes.append(Change(id_, affiliate))
         return tuple(changes)
 
-    def receive_snapshot(self, records: Sequence[SealedRecord], now: float) -> tuple[Change, ...]:
+    def receive_snapshot(
+        self, records: Sequence[AffiliateRecord], now: float
+    ) -> tuple[Change, ...]:
         """The service says that these are all."""
         changes: list[Change] = []
         named = {record.id for record in records if record.data}
@@ -116,7 +119,7 @@ class Members:
         self._take_in(records, changes)
         return (*changes, *self.handle_timeout(now))
 
-    def receive_change(self, records: Sequence[SealedRecord]) -> tuple[Change, ...]:
+    def receive_change(self, records: Sequence[AffiliateRecord]) -> tuple[Change, ...]:
         """The service says that these are new or different."""
         changes: list[Change] = []
         self._take_in(records, changes)
@@ -132,7 +135,7 @@ class Members:
         """A List is being asked for; the one before it, if any, has ended."""
         self._lists += 1
 
-    def receive_list(self, records: Sequence[SealedRecord], now: float) -> tuple[Change, ...]:
+    def receive_list(self, records: Sequence[AffiliateRecord], now: float) -> tuple[Change, ...]:
         """The answer says who of the doubted is a member all the same, and who is not."""
         changes: list[Change] = []
         judged = {id_ for id_, number in self._doubted.items() if number <= self._lists}
@@ -171,7 +174,7 @@ class Members:
         self._doubted.pop(id_, None)
         return Change(id_, None)
 
-    def _take_in(self, records: Sequence[SealedRecord], changes: list[Change]) -> None:
+    def _take_in(self, records: Sequence[AffiliateRecord], changes: list[Change]) -> None:
         for record in records[:MAX_AFFILIATES]:
             # Without data it only says that somebody told of an endpoint of that id.
             if record.id != self._own_id and record.data:
@@ -179,7 +182,7 @@ class Members:
         if len(records) > MAX_AFFILIATES:
             self.refusals["too_many_records"] += len(records) - MAX_AFFILIATES
 
-    def _take_in_one(self, record: SealedRecord, changes: list[Change]) -> None:
+    def _take_in_one(self, record: AffiliateRecord, changes: list[Change]) -> None:
         before = self._members.get(record.id)
         member = before
         if before is None or before.record != record:
@@ -195,7 +198,7 @@ class Members:
         if before is None or before.affiliate != member.affiliate:
             changes.append(Change(record.id, member.affiliate))
 
-    def _open(self, record: SealedRecord, before: _Member | None) -> _Member | None:
+    def _open(self, record: AffiliateRecord, before: _Member | None) -> _Member | None:
         """Return what is in a record; if that cannot be told, what was there before."""
         opened = self._open_record(record)
         for reason in opened.refusals:

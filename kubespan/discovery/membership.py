@@ -29,7 +29,6 @@ from kubespan.discovery.effects import (
     OpenWatch,
     Publish,
     SayHello,
-    SealedRecord,
     SeenAt,
     SendDelete,
     SendUpdate,
@@ -37,6 +36,7 @@ from kubespan.discovery.effects import (
 from kubespan.discovery.harvest import Harvest
 from kubespan.discovery.members import Members, Opener
 from kubespan.discovery.notice import Notices
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.discovery.redirect import redirect_target
 from kubespan.discovery.registration import Registration
 from kubespan.model.address import IPAddress
@@ -153,7 +153,7 @@ class Membership:
 
     def set_record(self, data: bytes, endpoints: Sequence[bytes], now: float) -> list[Effect]:
         """From now on this is our own record, sealed; the same one again changes nothing."""
-        self._registration.set_record(SealedRecord(self._own_id, data, tuple(endpoints)), now)
+        self._registration.set_record(AffiliateRecord(self._own_id, data, tuple(endpoints)), now)
         return self._settle(now)
 
     def set_harvest(self, endpoints: Mapping[str, tuple[bytes, ...]], now: float) -> list[Effect]:
@@ -207,7 +207,7 @@ class Membership:
         return [*seen, *self._close_channel(), *self._connect()]
 
     def receive_watch(
-        self, channel: int, records: Sequence[SealedRecord], deleted: bool, now: float
+        self, channel: int, records: Sequence[AffiliateRecord], deleted: bool, now: float
     ) -> list[Effect]:
         """The watch tells: all that there is, the first time, and then what changes."""
         if not self._is_current(channel) or not self._is_talking:
@@ -238,7 +238,7 @@ class Membership:
         return self._end() if self._is_current(channel, Phase.LEAVING) else []
 
     def receive_list(
-        self, channel: int, records: Sequence[SealedRecord], now: float
+        self, channel: int, records: Sequence[AffiliateRecord], now: float
     ) -> list[Effect]:
         """The service has told who there is, because we asked."""
         if not self._is_current(channel) or not self._list_is_out:
@@ -321,7 +321,7 @@ class Membership:
         self._registration.begin(now)
         return [OpenWatch(self._channel), *self._settle(now)]
 
-    def _receive_snapshot(self, records: Sequence[SealedRecord], now: float) -> list[Effect]:
+    def _receive_snapshot(self, records: Sequence[AffiliateRecord], now: float) -> list[Effect]:
         self.phase = Phase.WATCHING
         self._wake_at = None
         self._watching_since = now

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from kubespan.discovery.backoff import Backoff, Random
-from kubespan.discovery.effects import FailureReason, SealedRecord
+from kubespan.discovery.effects import FailureReason
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL
 
 REFRESH_JITTER: Final = 0.1
@@ -29,7 +30,7 @@ class Registration:
     """Our own record at one service."""
 
     def __init__(self, random: Random) -> None:
-        self.record: SealedRecord | None = None
+        self.record: AffiliateRecord | None = None
         self.failures = 0
         """In a row."""
 
@@ -42,7 +43,7 @@ class Registration:
             random, first=LIMIT_DELAY, growth=2, cap=AFFILIATE_REFRESH_INTERVAL
         )
         self._due_at: float | None = None
-        self._in_flight: SealedRecord | None = None
+        self._in_flight: AffiliateRecord | None = None
         self._is_connected = False
 
     @property
@@ -55,7 +56,7 @@ class Registration:
         """When `take` will have something; None: not before something else happens."""
         return self._due_at if self._is_connected and self._in_flight is None else None
 
-    def set_record(self, record: SealedRecord, now: float) -> None:
+    def set_record(self, record: AffiliateRecord, now: float) -> None:
         """From now on this is our record; the same one again changes nothing."""
         if record != self.record:
             self.record = record
@@ -74,7 +75,7 @@ class Registration:
         self._is_connected = False
         self._in_flight = None
 
-    def take(self, now: float) -> SealedRecord | None:
+    def take(self, now: float) -> AffiliateRecord | None:
         """Return what to send now, if anything is due; it then counts as sent."""
         due_at = self.next_timeout
         if due_at is None or due_at > now:

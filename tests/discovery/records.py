@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubespan.discovery.effects import SealedRecord
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.model.resources import Affiliate
 
 
@@ -16,12 +16,12 @@ class Told:
     refusals: tuple[str, ...] = ()
 
 
-def record(id_: str, hostname: str = "one", *endpoints: bytes) -> SealedRecord:
+def record(id_: str, hostname: str = "one", *endpoints: bytes) -> AffiliateRecord:
     """Return a record as it travels."""
-    return SealedRecord(id_, hostname.encode(), endpoints)
+    return AffiliateRecord(id_, hostname.encode(), endpoints)
 
 
-def open_record(sealed: SealedRecord) -> Told:
+def open_record(sealed: AffiliateRecord) -> Told:
     """Return what is in a record; an endpoint counts as a refusal."""
     text = sealed.data.decode()
     if text.startswith("!"):

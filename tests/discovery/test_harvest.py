@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kubespan.discovery.effects import FailureReason, SealedRecord
+from kubespan.discovery.effects import FailureReason
 from kubespan.discovery.harvest import Harvest
+from kubespan.discovery.record import AffiliateRecord
 
 
 def everybody(_: str) -> bool:
@@ -23,7 +24,7 @@ def drain(harvest: Harvest, until: float) -> list[tuple[float, str]]:
     while (at := harvest.next_timeout) is not None and at <= until:
         record = harvest.take(at, everybody)
         if record is not None:
-            assert record == SealedRecord(record.id, b"", (record.id.encode(),))
+            assert record == AffiliateRecord(record.id, b"", (record.id.encode(),))
             sent.append((at, record.id))
             harvest.acknowledge(at)
     return sent
@@ -31,7 +32,7 @@ def drain(harvest: Harvest, until: float) -> list[tuple[float, str]]:
 
 def test_one_at_a_time() -> None:
     harvest = harvest_of("a", "b", "c")
-    assert harvest.take(0.0, everybody) == SealedRecord("a", b"", (b"a",))
+    assert harvest.take(0.0, everybody) == AffiliateRecord("a", b"", (b"a",))
     assert harvest.next_timeout is None
     assert harvest.take(100.0, everybody) is None
     harvest.acknowledge(0.2)
@@ -58,7 +59,7 @@ def test_only_what_differs_is_told_at_once() -> None:
 
 def test_who_is_not_there_is_left_alone_for_a_while() -> None:
     harvest = harvest_of("a", "b")
-    assert harvest.take(0.0, lambda id_: id_ == "b") == SealedRecord("b", b"", (b"b",))
+    assert harvest.take(0.0, lambda id_: id_ == "b") == AffiliateRecord("b", b"", (b"b",))
     harvest.acknowledge(0.0)
     assert harvest.next_timeout == 60.0
     harvest = harvest_of("a")
@@ -71,7 +72,7 @@ def test_what_changes_on_the_way_is_told_again() -> None:
     harvest.take(0.0, everybody)
     harvest.set_endpoints({"a": (b"other",)}, 0.5)
     harvest.acknowledge(0.6)
-    assert harvest.take(2.0, everybody) == SealedRecord("a", b"", (b"other",))
+    assert harvest.take(2.0, everybody) == AffiliateRecord("a", b"", (b"other",))
 
 
 def test_what_failed_is_tried_again_later() -> None:

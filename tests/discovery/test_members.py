@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.discovery.effects import Change, SealedRecord
+from kubespan.discovery.effects import Change
 from kubespan.discovery.members import LIVE_PATIENCE, SNAPSHOT_PATIENCE, Members
+from kubespan.discovery.record import AffiliateRecord
 from tests.discovery.records import affiliate, open_record, record
 
 
@@ -27,7 +28,7 @@ def appeared(id_: str, hostname: str = "one") -> Change:
 
 def test_snapshot_tells_everybody_but_us() -> None:
     members = Members("me", open_record)
-    told = [record("a"), record("me"), SealedRecord("empty", b"", (b"e",)), record("b")]
+    told = [record("a"), record("me"), AffiliateRecord("empty", b"", (b"e",)), record("b")]
     assert members.receive_snapshot(told, 0.0) == (appeared("a"), appeared("b"))
     assert len(members) == 2
     assert members.is_present("a")
@@ -161,7 +162,7 @@ def test_member_that_registers_again_in_time_stays(members: Members) -> None:
 
 
 def test_member_without_data_is_absent(members: Members) -> None:
-    members.receive_snapshot([SealedRecord("a", b"", (b"e",)), record("b")], 10.0)
+    members.receive_snapshot([AffiliateRecord("a", b"", (b"e",)), record("b")], 10.0)
     assert not members.is_present("a")
 
 
@@ -197,7 +198,7 @@ def test_members_of_an_earlier_run_are_members() -> None:
     assert members.handle_timeout(SNAPSHOT_PATIENCE) == (Change("b", None),)
 
 
-def everybody(prefix: str, count: int = 1_024) -> list[SealedRecord]:
+def everybody(prefix: str, count: int = 1_024) -> list[AffiliateRecord]:
     return [record(f"{prefix}{number:04}") for number in range(count)]
 
 

@@ -20,7 +20,6 @@ from kubespan.discovery.effects import (
     OpenWatch,
     Publish,
     SayHello,
-    SealedRecord,
     SeenAt,
     SendDelete,
     SendUpdate,
@@ -34,9 +33,10 @@ from kubespan.discovery.membership import (
     Membership,
     Phase,
 )
+from kubespan.discovery.record import AffiliateRecord
 from tests.discovery.records import affiliate, open_record, record
 
-OWN = SealedRecord("me", b"mine", (b"e",))
+OWN = AffiliateRecord("me", b"mine", (b"e",))
 DOWN = Failure(FailureReason.UNREACHABLE)
 LATE = Failure(FailureReason.TIMED_OUT)
 FULL = Failure(FailureReason.EXHAUSTED)
@@ -57,7 +57,7 @@ def told(effects: Iterable[Effect]) -> list[str]:
     return [effect.text for effect in effects if isinstance(effect, Tell)]
 
 
-def watching(*records: SealedRecord, own: bool = True) -> Membership:
+def watching(*records: AffiliateRecord, own: bool = True) -> Membership:
     """One that has heard a snapshot at 0, and whose own record is acknowledged."""
     membership = create()
     if own:
@@ -282,7 +282,7 @@ def test_limit_is_not_a_reason_to_hurry_or_to_leave() -> None:
 def test_another_record_is_sent_and_the_same_is_not() -> None:
     membership = watching()
     assert membership.set_record(OWN.data, OWN.endpoints, 1.0) == []
-    other = SealedRecord("me", b"other", ())
+    other = AffiliateRecord("me", b"other", ())
     assert membership.set_record(other.data, [], 2.0) == [SendUpdate(1, other)]
     assert membership.set_record(OWN.data, OWN.endpoints, 2.1) == []
     assert quiet(membership.receive_acknowledgement(1, "me", 2.2)) == [SendUpdate(1, OWN)]
@@ -295,11 +295,11 @@ def test_observed_endpoints_are_told_of_those_who_are_there() -> None:
     membership = watching(record("a"), record("b"))
     endpoints = {"a": (b"x",), "b": (b"y",), "stranger": (b"z",), "me": (b"w",), "none": ()}
     assert membership.set_harvest(endpoints, 1.0) == [
-        SendUpdate(1, SealedRecord("a", b"", (b"x",)))
+        SendUpdate(1, AffiliateRecord("a", b"", (b"x",)))
     ]
     assert membership.receive_acknowledgement(1, "a", 1.1) == []
     assert membership.next_timeout == 2.0
-    assert membership.handle_timeout(2.0) == [SendUpdate(1, SealedRecord("b", b"", (b"y",)))]
+    assert membership.handle_timeout(2.0) == [SendUpdate(1, AffiliateRecord("b", b"", (b"y",)))]
     effects = membership.handle_failure(1, Call.UPDATE, FULL, 2.1, "b")
     assert quiet(effects) == []
     assert len(told(effects)) == 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.discovery.effects import FailureReason, SealedRecord
+from kubespan.discovery.effects import FailureReason
+from kubespan.discovery.record import AffiliateRecord
 from kubespan.discovery.registration import Registration, next_refresh
 
-ONE = SealedRecord("me", b"one", (b"e",))
-TWO = SealedRecord("me", b"two", (b"e",))
+ONE = AffiliateRecord("me", b"one", (b"e",))
+TWO = AffiliateRecord("me", b"two", (b"e",))
 
 
 def registered() -> Registration:
