@@ -19,11 +19,11 @@ from kubespan.discovery.record import AffiliateRecord
 from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL, MAX_AFFILIATES
 from kubespan.model.resources import Affiliate
 
-SNAPSHOT_PATIENCE: Final = 120.0
+SNAPSHOT_PATIENCE: Final = 300.0
 """Seconds for which a member that a snapshot lacks is kept.
 
-After a service has lost its memory its members register again with their next attempt, which the
-longest backoff delays by up to 90 s.
+After a service has lost its memory its members register again with their next attempt. The longest
+backoff delays that by up to 90 s, and that attempt may fail, too.
 """
 
 LIVE_PATIENCE: Final = AFFILIATE_REFRESH_INTERVAL
@@ -112,7 +112,9 @@ class Members:
         """The service says that these are all."""
         changes: list[Change] = []
         named = {record.id for record in records if record.data}
-        for id_ in self._members.keys() - named - self._absent.keys():
+        for id_ in self._members:
+            if id_ in named or id_ in self._absent:
+                continue
             patience = 0.0 if id_ in self._doubted else SNAPSHOT_PATIENCE
             self._absent[id_] = _Absence(now, patience)
         self._doubted.clear()
