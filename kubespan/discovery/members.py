@@ -20,7 +20,7 @@ from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL, MAX_AFFILIATES
 from kubespan.model.resources import Affiliate
 
 SNAPSHOT_PATIENCE: Final = 300.0
-"""Seconds for which a member that a snapshot lacks is kept.
+"""Seconds with a service for which a member that its snapshot lacks is kept.
 
 After a service has lost its memory its members register again with their next attempt. The longest
 backoff delays that by up to 90 s, and that attempt may fail, too.
@@ -73,6 +73,9 @@ class Members:
         """Who is said to be deleted, and the first List that can tell."""
 
         self._lists = 0
+        self._silent_since: float | None = None
+        """Since when the service cannot tell us that somebody is back."""
+
         self._live: AbstractSet[str] = frozenset()
 
     @property
@@ -94,7 +97,9 @@ class Members:
 
     @property
     def next_timeout(self) -> float | None:
-        """When the next absent member is to be dropped."""
+        """When the next absent member is to be dropped; while the service is silent, none is."""
+        if self._silent_since is not None:
+            return None
         return min((self._end_of(id_) for id_ in self._absent), default=None)
 
     def remember(self, members: Mapping[str, Affiliate]) -> tuple[Change, ...]:
@@ -111,15 +116,20 @@ class Members:
     ) -> tuple[Change, ...]:
         """The service says that these are all."""
         changes: list[Change] = []
+        self._end_silence(now)
         named = {record.id for record in records if record.data}
         for id_ in self._members:
-            if id_ in named or id_ in self._absent:
-                continue
-            patience = 0.0 if id_ in self._doubted else SNAPSHOT_PATIENCE
-            self._absent[id_] = _Absence(now, patience)
+            if id_ not in named:
+                self._absent.setdefault(id_, _Absence(now, SNAPSHOT_PATIENCE))
+        # Whether a deletion was true cannot be told any more: the service may have forgotten all.
         self._doubted.clear()
         self._take_in(records, changes)
         return (*changes, *self.handle_timeout(now))
+
+    def begin_silence(self, now: float) -> None:
+        """The service tells nothing until its next snapshot."""
+        if self._silent_since is None:
+            self._silent_since = now
 
     def receive_change(self, records: Sequence[AffiliateRecord]) -> tuple[Change, ...]:
         """The service says that these are new or different."""
@@ -163,8 +173,17 @@ class Members:
 
     def handle_timeout(self, now: float) -> tuple[Change, ...]:
         """Drop those who were absent for too long."""
+        if self._silent_since is not None:
+            return ()
         gone = [id_ for id_ in self._absent if self._end_of(id_) <= now]
         return tuple(self._drop(id_) for id_ in gone)
+
+    def _end_silence(self, now: float) -> None:
+        """Give the absent the time that they could not use."""
+        silence = 0.0 if self._silent_since is None else now - self._silent_since
+        self._silent_since = None
+        for id_, absence in self._absent.items():
+            self._absent[id_] = _Absence(absence.since + silence, absence.patience)
 
     def _end_of(self, id_: str) -> float:
         absence = self._absent[id_]

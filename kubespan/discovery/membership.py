@@ -339,6 +339,7 @@ class Membership:
         """Close the channel, and come back after a pause."""
         told = self._notices.failed(self.target, failure, now)
         if self.phase is Phase.WATCHING:
+            self._members.begin_silence(now)
             if now >= self._watching_since + STABLE_AFTER:
                 self._backoff.reset()
         else:

@@ -166,10 +166,21 @@ def test_member_without_data_is_absent(members: Members) -> None:
     assert not members.is_present("a")
 
 
-def test_two_witnesses_are_enough(members: Members) -> None:
+def test_time_without_the_service_does_not_count(members: Members) -> None:
+    members.receive_snapshot([record("b")], 10.0)
+    members.begin_silence(20.0)
+    members.begin_silence(30.0)
+    assert members.next_timeout is None
+    assert members.handle_timeout(10_000.0) == ()
+    members.receive_snapshot([record("b")], 1_020.0)
+    assert members.next_timeout == 1_010.0 + SNAPSHOT_PATIENCE
+
+
+def test_snapshot_does_not_confirm_a_deletion(members: Members) -> None:
     members.receive_deletion(["a"])
-    assert members.receive_snapshot([record("b")], 10.0) == (Change("a", None),)
+    assert members.receive_snapshot([record("b")], 10.0) == ()
     assert not members.needs_list
+    assert members.next_timeout == 10.0 + SNAPSHOT_PATIENCE
 
 
 def test_deletion_of_an_absent_member_is_asked_after_too(members: Members) -> None:
