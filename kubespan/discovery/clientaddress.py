@@ -1,7 +1,6 @@
-"""Where a discovery service sees us: the `client_ip` of its greeting, if anybody could use it.
+"""Where a discovery service sees us: the `client_ip` of its greeting, as an address.
 
-The service may be behind a proxy or inside somebody's tunnel, or lie. What it says becomes an
-endpoint that all members try, so an address that means nothing to others is no address.
+Bytes in, a value out. Whether an address is of any use to others is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -9,34 +8,17 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from kubespan.model.address import IPAddress
-from kubespan.model.constants import ULA_PURPOSE_KUBESPAN, ULA_PURPOSE_SIDEROLINK
 
 
-def client_address(raw: bytes, *, private: bool = False) -> IPAddress | None:
-    """Return the address that a service saw, None if it saw none or one of no use to others.
+def client_address(raw: bytes) -> IPAddress | None:
+    """Return the address that a service saw, None if it says none.
 
-    4 or 16 bytes; a zone behind them is a reason to refuse. `private` accepts addresses of a
-    private network too, for a mesh that does not leave it, but never one of a KubeSpan or
-    SideroLink network: announcing a tunnel's inside as its outside breaks it.
+    4 or 16 bytes; an IPv4-mapped address is the IPv4 address. A zone behind them names an
+    interface of another host, so that such an address is none of ours.
     """
     if len(raw) == 4:
-        return _useful(IPv4Address(raw), private=private)
+        return IPv4Address(raw)
     if len(raw) != 16:
         return None
     address = IPv6Address(raw)
-    if address.ipv4_mapped is not None:
-        return _useful(address.ipv4_mapped, private=private)
-    if raw[0] == 0xFD and raw[7] in {ULA_PURPOSE_KUBESPAN, ULA_PURPOSE_SIDEROLINK}:
-        return None
-    return _useful(address, private=private)
-
-
-def _useful(address: IPAddress, *, private: bool) -> IPAddress | None:
-    reaches_nobody = (
-        address.is_unspecified
-        or address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_reserved
-    )
-    return address if not reaches_nobody and (private or address.is_global) else None
+    return address.ipv4_mapped or address

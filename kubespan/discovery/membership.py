@@ -9,7 +9,7 @@ goes on, and that nobody is dropped on the service's word alone (`members`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Final
@@ -78,7 +78,8 @@ class Phase(Enum):
 class Membership:
     """The membership of one node in one cluster, at one service.
 
-    A node that never sets a record only looks on.
+    A node that never sets a record only looks on. `is_useful` says whether an address at which
+    the service sees us may help others to reach us.
     """
 
     def __init__(
@@ -88,8 +89,7 @@ class Membership:
         own_id: str,
         open_record: Opener,
         random: Random,
-        *,
-        private: bool = False,
+        is_useful: Callable[[IPAddress], bool],
     ) -> None:
         self.phase = Phase.IDLE
         self.target = target
@@ -103,7 +103,7 @@ class Membership:
 
         self._first_target = target
         self._own_id = own_id
-        self._private = private
+        self._is_useful = is_useful
         self._channel = 0
         self._is_open = False
         self._redirects = 0
@@ -355,8 +355,10 @@ class Membership:
         return [*self._close_channel(), Left()]
 
     def _see_ourselves(self, client_ip: bytes) -> list[Effect]:
-        address = client_address(client_ip, private=self._private)
-        if address is None or self.addresses.get(address.version) == address:
+        address = client_address(client_ip)
+        if address is None or not self._is_useful(address):
+            return []
+        if self.addresses.get(address.version) == address:
             return []
         self.addresses[address.version] = address
         return [SeenAt(address)]

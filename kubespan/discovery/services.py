@@ -47,19 +47,14 @@ class Services:
         hear: Callable[[str, Report], None],
         *,
         authorities: Authorities,
-        private: bool = False,
+        is_useful: Callable[[IPAddress], bool],
     ) -> None:
         self._secret = secret
         self._announced: Affiliate | None = None
         self._clients = {
             service.name: Client(
                 Membership(
-                    service.name,
-                    service.target,
-                    node_id,
-                    self._open,
-                    random.random,
-                    private=private,
+                    service.name, service.target, node_id, self._open, random.random, is_useful
                 ),
                 cluster_id,
                 node_id,

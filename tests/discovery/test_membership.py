@@ -34,6 +34,7 @@ from kubespan.discovery.membership import (
     Phase,
 )
 from kubespan.discovery.record import AffiliateRecord
+from kubespan.model.address import IPAddress
 from tests.discovery.records import affiliate, open_record, record
 
 OWN = AffiliateRecord("me", b"mine", (b"e",))
@@ -43,9 +44,13 @@ FULL = Failure(FailureReason.EXHAUSTED)
 PUBLIC = ip_address("8.8.8.8").packed
 
 
+def is_useful(address: IPAddress) -> bool:
+    return address.is_global
+
+
 def create() -> Membership:
     """A membership whose chances are all even."""
-    return Membership("default", "host:443", "me", open_record, lambda: 0.5)
+    return Membership("default", "host:443", "me", open_record, lambda: 0.5, is_useful)
 
 
 def quiet(effects: Iterable[Effect]) -> list[Effect]:
@@ -113,6 +118,13 @@ def test_same_address_is_told_once_and_each_family_has_one() -> None:
     ipv6 = ip_address("2a00:1450::1")
     assert membership.receive_hello(3, "", ipv6.packed, 3.0)[0] == SeenAt(ipv6)
     assert membership.addresses == {4: ip_address("8.8.8.8"), 6: ipv6}
+
+
+def test_address_of_no_use_is_not_told() -> None:
+    membership = create()
+    membership.start()
+    assert membership.receive_hello(1, "", ip_address("10.0.0.1").packed, 0.0) == [OpenWatch(1)]
+    assert membership.addresses == {}
 
 
 def test_failed_hello_is_tried_again_with_growing_pauses() -> None:

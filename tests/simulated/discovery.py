@@ -165,7 +165,7 @@ class Node:
 
     def __init__(self, net: DiscoveryNet, id_: str, target: str) -> None:
         self.id = id_
-        self.membership = Membership("sim", target, id_, open_record, net.random.random)
+        self.membership = Membership("sim", target, id_, open_record, net.random.random, bool)
         self.view: dict[str, str] = {}
         self.history: list[tuple[float, Change]] = []
         self.told: list[str] = []
