@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
-from kubespan.cli.main import Lazy, LazyGroup
+from kubespan.cli.main import LazyGroup
 
 COMMANDS = {
-    "serve": Lazy("kubespan.cli.discovery_serve:serve", "Run a discovery service."),
+    "ping": "kubespan.cli.discovery_ping:ping",
+    "serve": "kubespan.cli.discovery_serve:serve",
+    "watch": "kubespan.cli.discovery_watch:watch",
 }
-"""Command by name."""
+"""Command by name: `module:attribute`, imported when it is asked for."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def discovery() -> None:
-    """Serve discovery, and look into it."""
+    """Run a discovery service, or look into one."""

@@ -19,7 +19,7 @@ from grpc import aio
 from kubespan.discovery.authorities import Authorities
 from kubespan.discovery.channel import open_channel
 from kubespan.discovery.client import Client, Report
-from kubespan.discovery.membership import Membership
+from kubespan.discovery.membership import Membership, Phase
 from kubespan.discovery.opening import Opened, open_record, seal_endpoints, seal_record
 from kubespan.discovery.record import AffiliateRecord
 from kubespan.discovery.seal import NONCE_SIZE
@@ -83,6 +83,12 @@ class Services:
         }
 
     @property
+    def is_heard(self) -> bool:
+        """Whether one of them tells us right now who is there."""
+        memberships = (client.membership for client in self._clients.values())
+        return any(membership.phase is Phase.WATCHING for membership in memberships)
+
+    @property
     def addresses(self) -> tuple[IPAddress, ...]:
         """Where we are seen from outside: at most one address a family, IPv4 first."""
         seen: dict[int, IPAddress] = {}
@@ -116,17 +122,10 @@ class Services:
         for client in self._clients.values():
             client.set_live(ids)
 
-    def remember(self, raw: Mapping[str, Affiliate]) -> None:
-        """Take these, by raw id, for members until their services tell better."""
-        for name, client in self._clients.items():
-            prefix = f"{RAW_PREFIX}{name}/"
-            client.remember(
-                {
-                    raw_id.removeprefix(prefix): affiliate
-                    for raw_id, affiliate in raw.items()
-                    if raw_id.startswith(prefix)
-                }
-            )
+    def remember(self, members: Mapping[str, Affiliate]) -> None:
+        """Take these, by id, for members of each until the services tell better."""
+        for client in self._clients.values():
+            client.remember(members)
 
     def _open(self, record: AffiliateRecord) -> Opened:
         return open_record(self._secret.raw, record.id, record.data, record.endpoints)

@@ -98,6 +98,7 @@ def test_what_is_announced_is_what_others_see() -> None:
                 assert a.services.announce(said) == 0
                 await until(lambda: b.sees("service/default/a"))
                 assert b.services.raw == {"service/default/a": said}
+                assert b.services.is_heard
                 # Sealed under another nonce it would differ, and everybody would have to hear it.
                 assert a.services.announce(said) == 0
                 a.services.announce(replace(said, hostname="renamed"))
@@ -161,8 +162,8 @@ def test_members_of_an_earlier_run_are_there_at_once() -> None:
     async def scenario() -> None:
         async with host() as one:
             a = Member("a", [service("one", one), service("two", one)])
-            known = {f"service/{name}/b": affiliate("b") for name in ("one", "two", "three")}
-            a.services.remember(known)
+            a.services.remember({"b": affiliate("b"), "a": affiliate("a")})
+            assert not a.services.is_heard
             assert a.sees("service/one/b", "service/two/b")
 
     asyncio.run(scenario())

@@ -1,0 +1,103 @@
+"""This host as a member: who it is, what it says of itself, and whom it remembers.
+
+Keeps the record at the services true while the host's addresses change, and a sealed cache of the
+members, so that the next start knows them before any service answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import kubespan
+from kubespan.discovery.seal import NONCE_SIZE
+from kubespan.discovery.services import Services
+from kubespan.linux.address import read_links_and_addresses
+from kubespan.mesh.local import local_affiliate
+from kubespan.model.cluster import ClusterSecret
+from kubespan.model.config import NodeConfig
+from kubespan.model.errors import KubespanError, SystemFault
+from kubespan.model.host import Host
+from kubespan.model.resources import Affiliate, KubeSpanIdentity, NodeIdentity
+from kubespan.state.cache import AffiliateCache, Remembered
+from kubespan.state.directory import StateDirectory
+from kubespan.state.identity import load_kubespan_identity, load_node_identity
+
+LOOK_INTERVAL: Final = 10.0
+"""Seconds between two looks at the host's addresses."""
+
+SAVE_INTERVAL: Final = 60.0
+"""Seconds between two times that the cache is written."""
+
+
+class Announcing:
+    """The host's identity, kept in its state directory, and its record."""
+
+    def __init__(self, config: NodeConfig, secret: ClusterSecret) -> None:
+        """Read who the host is, or make it. Raises ConfigError and SystemFault."""
+        directory = StateDirectory.open(Path(config.state_directory))
+        self._config = config
+        self.node: NodeIdentity = load_node_identity(directory, os.urandom)
+        self._identity: KubeSpanIdentity | None = None
+        if config.kubespan.enabled:
+            links, _ = read_links_and_addresses()
+            self._identity = load_kubespan_identity(directory, config.cluster_id, links, os.urandom)
+        self._cache = AffiliateCache(directory.path, config.cluster_id, secret)
+        self._seen_at: dict[str, int] = {}
+
+    def recall(self, services: Services, tell: Callable[[str], None]) -> None:
+        """Let the services begin with whom the cache remembers."""
+        recalled = self._cache.load(time.time())
+        if recalled.fault is not None:
+            tell(f"{self._cache.path}: the cache of members {recalled.fault.value}; not used")
+        self._seen_at = {one.affiliate.node_id: one.seen_at for one in recalled.members}
+        services.remember({one.affiliate.node_id: one.affiliate for one in recalled.members})
+
+    async def follow(self, services: Services, tell: Callable[[str], None]) -> None:
+        """Keep our record at the services what the host is, until cancelled."""
+        trouble = ""
+        while True:
+            try:
+                left_out = services.announce(await self._affiliate(services))
+                news = f"{left_out} of our endpoints cannot be announced" if left_out else trouble
+            except KubespanError as error:
+                news = f"what this host is cannot be announced: {error}"
+            if news not in {"", trouble}:
+                tell(news)
+            trouble = news
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    async def save_now_and_then(
+        self, services: Services, members: Callable[[], Sequence[Affiliate]]
+    ) -> None:
+        """Write the cache again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_INTERVAL)
+            with suppress(SystemFault):
+                await asyncio.to_thread(self.save, members(), is_heard=services.is_heard)
+
+    def save(self, members: Sequence[Affiliate], *, is_heard: bool) -> None:
+        """Write whom we know; they were seen just now if a service tells of them.
+
+        Raises SystemFault.
+        """
+        at = int(time.time())
+        seen_at = self._seen_at
+        self._seen_at = {
+            one.node_id: at if is_heard else seen_at.get(one.node_id, at) for one in members
+        }
+        remembered = [Remembered(one, self._seen_at[one.node_id]) for one in members]
+        self._cache.save(remembered, os.urandom(NONCE_SIZE))
+
+    async def _affiliate(self, services: Services) -> Affiliate:
+        links, addresses = await asyncio.to_thread(read_links_and_addresses)
+        host = Host(socket.getfqdn(), links, addresses, services.addresses)
+        return local_affiliate(
+            self._config, self.node, self._identity, host, version=kubespan.__version__
+        )
