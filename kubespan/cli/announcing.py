@@ -43,6 +43,7 @@ class Announcing:
         """Read who the host is, or make it. Raises ConfigError and SystemFault."""
         directory = StateDirectory.open(Path(config.state_directory))
         self._config = config
+        self._hostname = config.hostname or system_hostname()
         self.node: NodeIdentity = load_node_identity(directory, os.urandom)
         self._identity: KubeSpanIdentity | None = None
         if config.kubespan.enabled:
@@ -97,7 +98,13 @@ class Announcing:
 
     async def _affiliate(self, services: Services) -> Affiliate:
         links, addresses = await asyncio.to_thread(read_links_and_addresses)
-        host = Host(socket.getfqdn(), links, addresses, services.addresses)
+        host = Host(self._hostname, links, addresses, services.addresses)
         return local_affiliate(
             self._config, self.node, self._identity, host, version=kubespan.__version__
         )
+
+
+def system_hostname() -> str:
+    """Return the host's full name, or its short one where its full one says nothing. May block."""
+    full, short = socket.getfqdn(), socket.gethostname()
+    return short if full.startswith("localhost") else full

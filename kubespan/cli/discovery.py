@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from kubespan.cli.main import LazyGroup
+from kubespan.cli.main import Lazy, LazyGroup
 
 COMMANDS = {
-    "ping": "kubespan.cli.discovery_ping:ping",
-    "serve": "kubespan.cli.discovery_serve:serve",
-    "watch": "kubespan.cli.discovery_watch:watch",
+    "ping": Lazy("kubespan.cli.discovery_ping:ping", "Say Hello to a service."),
+    "serve": Lazy("kubespan.cli.discovery_serve:serve", "Run a service."),
+    "watch": Lazy("kubespan.cli.discovery_watch:watch", "Show the members of a cluster."),
 }
-"""Command by name: `module:attribute`, imported when it is asked for."""
+"""Command by name."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)

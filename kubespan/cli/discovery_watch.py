@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,21 @@ FILE: Final = click.Path(path_type=Path)
 @click.option("--timeout", default="10s", show_default=True, help="How long --once may take.")
 @click.option("--ca", type=FILE, metavar="FILE", help="Trust the authorities in this file, PEM.")
 @click.option("--announce", is_flag=True, help="Make this host a member while this runs.")
-def watch(file: str, output: str, once: bool, timeout: str, ca: Path | None, announce: bool) -> int:
+@click.option(
+    "--state",
+    envvar="KUBESPAN_STATE_DIR",
+    metavar="DIR",
+    help="Of --announce; default: KUBESPAN_STATE_DIR, or what the configuration says.",
+)
+def watch(  # noqa: PLR0917  an argument for each option
+    file: str,
+    output: str,
+    once: bool,
+    timeout: str,
+    ca: Path | None,
+    announce: bool,
+    state: str | None,
+) -> int:
     """Show the members of a cluster as they appear, change and leave.
 
     They are opened with the cluster's secret. This only looks on: nothing is registered. A line
@@ -53,6 +68,8 @@ def watch(file: str, output: str, once: bool, timeout: str, ca: Path | None, ann
     mesh: without a data plane here, they cannot reach it any more.
     """
     config = read_config(file).config
+    if state is not None:
+        config = replace(config, state_directory=state)
     secret = checked_secret(config, file)
     authorities = Authorities(ca)
     patience = parse_duration(timeout, "--timeout") if once else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +28,7 @@ from kubespan.model.keys import PublicKey
 from kubespan.model.resources import Affiliate, KubeSpanAffiliate
 from tests.discovery.authority import write_pair
 from tests.discovery.host import CLUSTER, Host, host, until
+from tests.peers import REPOSITORY
 
 SECRET = ClusterSecret(bytes(range(32)))
 NO_AUTHORITIES = Authorities(bundles=())
@@ -246,6 +249,47 @@ async def seen_by_all(members: Sequence[Member], text: str) -> float:
     author.services.announce(affiliate(author.id, text))
     await asyncio.wait_for(done.wait(), 60.0)
     return time.perf_counter() - began
+
+
+def test_killed_service_comes_back(measured: Callable[[str, str], None]) -> None:
+    async def scenario() -> float:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            where = f"127.0.0.1:{free.getsockname()[1]}"
+        members = [Member(f"{number}", [service("default", where)]) for number in range(5)]
+        process = await _serve(where)
+        async with AsyncExitStack() as stack:
+            for member in members:
+                await stack.enter_async_context(running(member))
+                member.services.announce(affiliate(member.id))
+            await until(lambda: all(len(member.services.raw) == 4 for member in members))
+            process.kill()
+            await process.wait()
+            await until(lambda: not any(member.services.is_heard for member in members))
+            process = await _serve(where)
+            began = time.perf_counter()
+            onlooker = Member("onlooker", [service("default", where)])
+            await stack.enter_async_context(running(onlooker))
+            await until(lambda: len(onlooker.services.raw) == 5)
+            await until(lambda: all(member.services.is_heard for member in members))
+            spent = time.perf_counter() - began
+            assert all(len(member.services.raw) == 4 for member in members)
+        process.terminate()
+        await process.wait()
+        return spent
+
+    spent = asyncio.run(scenario())
+    measured("until all are registered after kill -9 and a restart without state", f"{spent:.1f} s")
+
+
+async def _serve(where: str) -> asyncio.subprocess.Process:
+    """Start a service in a process of its own, and return when it listens."""
+    command = ("-m", "kubespan.cli.main", "discovery", "serve", "--insecure", "--listen", where)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=REPOSITORY, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    assert b"listening" in await process.stderr.readline()
+    return process
 
 
 def test_snapshot_of_a_thousand_members(measured: Callable[[str, str], None]) -> None:
