@@ -66,7 +66,7 @@ class Announcing:
         while True:
             try:
                 left_out = services.announce(await self._affiliate(services))
-                news = f"{left_out} of our endpoints cannot be announced" if left_out else trouble
+                news = f"{left_out} of our endpoints cannot be announced" if left_out else ""
             except KubespanError as error:
                 news = f"what this host is cannot be announced: {error}"
             if news not in {"", trouble}:

@@ -8,6 +8,7 @@ not come back together.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final, TypeAlias
 
 Random: TypeAlias = Callable[[], float]
@@ -38,10 +39,13 @@ class Backoff:
         self._cap = cap
         self._next = first
 
-    def delay(self) -> float:
-        """Return how many seconds to wait; the next one will be longer."""
-        delay = self._next
-        self._next = min(delay * self._growth, self._cap)
+    def delay(self, longest: float = inf) -> float:
+        """Return how many seconds to wait, this time no longer than that but for the spread.
+
+        The next one will be longer.
+        """
+        delay = min(self._next, longest)
+        self._next = min(self._next * self._growth, self._cap)
         return delay * (1 - SPREAD + 2 * SPREAD * self._random())
 
     def reset(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
 from kubespan.discovery.backoff import Backoff, Random
@@ -47,6 +48,11 @@ MAX_REDIRECTS: Final = 5
 
 STABLE_AFTER: Final = 2.0
 """Seconds for which a watch must have told us things, for its end to be a first failure again."""
+
+RESTART_WINDOW: Final = 60.0
+RESTART_DELAY: Final = 2.5
+"""For so many seconds after a service was last heard, a connection that cannot be made is tried
+again after so many at most: most outages are a restart. It costs a service that is down nothing."""
 
 SNAPSHOT_TIMEOUT: Final = 30.0
 """Seconds within which a watch must say its first word."""
@@ -117,6 +123,7 @@ class Membership:
         """When this phase has something to do by itself."""
 
         self._watching_since = 0.0
+        self._watched_until = -inf
         self._list_is_out = False
         self._list_free_at = 0.0
 
@@ -216,7 +223,10 @@ class Membership:
         if self.phase is Phase.LISTENING:
             return self._receive_snapshot(() if deleted else records, now)
         if deleted:
-            self._members.receive_deletion(record.id for record in records)
+            ids = [record.id for record in records]
+            if self._own_id in ids:
+                self._registration.renew(now)
+            self._members.receive_deletion(ids)
             return self._settle(now)
         changes = self._members.receive_change(records)
         return [*_published(changes), *self._tell_refusals(now), *self._settle(now)]
@@ -340,6 +350,7 @@ class Membership:
         told = self._notices.failed(self.target, failure, now)
         if self.phase is Phase.WATCHING:
             self._members.begin_silence(now)
+            self._watched_until = now
             if now >= self._watching_since + STABLE_AFTER:
                 self._backoff.reset()
         else:
@@ -347,7 +358,11 @@ class Membership:
             self.target = self._first_target
             self._redirects = 0
         self.phase = Phase.WAITING
-        self._wake_at = now + self._backoff.delay()
+        may_be_a_restart = (
+            failure.reason is FailureReason.UNREACHABLE
+            and now <= self._watched_until + RESTART_WINDOW
+        )
+        self._wake_at = now + self._backoff.delay(RESTART_DELAY if may_be_a_restart else inf)
         return [*told, *self._close_channel()]
 
     def _end(self) -> list[Effect]:

@@ -21,6 +21,10 @@ LIMIT_DELAY: Final = 60.0
 """Seconds until the first try after a limit was reached."""
 
 
+RENEW_INTERVAL: Final = 5.0
+"""Least seconds from one update to the next, where somebody else keeps deleting our record."""
+
+
 def next_refresh(now: float, random: Random) -> float:
     """Return when to refresh what has been acknowledged just now."""
     return now + AFFILIATE_REFRESH_INTERVAL * (1 - REFRESH_JITTER * random())
@@ -45,6 +49,9 @@ class Registration:
         self._due_at: float | None = None
         self._in_flight: AffiliateRecord | None = None
         self._is_connected = False
+        self._sent_at = -RENEW_INTERVAL
+        self._is_lost = False
+        """Whether the service has said, after we sent it, that it has no record of ours."""
 
     @property
     def is_in_flight(self) -> bool:
@@ -62,6 +69,15 @@ class Registration:
             self.record = record
             self._backoff.reset()
             self._due_at = now
+
+    def renew(self, now: float) -> None:
+        """The service says that our record was deleted, though we are here.
+
+        Stock clients have dropped us and will not take us back before they hear of us again.
+        """
+        if self.record is not None:
+            self._is_lost = True
+            self._due_at = max(now, self._sent_at + RENEW_INTERVAL)
 
     def begin(self, now: float) -> None:
         """The service listens, and may have forgotten everything."""
@@ -81,6 +97,8 @@ class Registration:
         if due_at is None or due_at > now:
             return None
         self._in_flight = self.record
+        self._sent_at = now
+        self._is_lost = False
         self.is_possible = True
         return self.record
 
@@ -90,7 +108,7 @@ class Registration:
         self.failures = 0
         self._backoff.reset()
         self._limit_backoff.reset()
-        if sent == self.record:
+        if sent == self.record and not self._is_lost:
             self._due_at = next_refresh(now, self._random)
 
     def fail(self, reason: FailureReason, now: float) -> None:

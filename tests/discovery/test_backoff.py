@@ -28,3 +28,10 @@ def test_success_begins_again() -> None:
     assert delays(backoff, 5) == [60.0, 120.0, 240.0, 480.0, 900.0]
     backoff.reset()
     assert delays(backoff, 1) == [60.0]
+
+
+def test_pause_can_be_cut_and_goes_on_growing() -> None:
+    backoff = Backoff(lambda: 0.5)
+    cut = [backoff.delay(longest=1.0) for _ in range(5)]
+    assert cut == [0.5, 0.75, 1.0, 1.0, 1.0]
+    assert backoff.delay() == pytest.approx(0.5 * 1.5**5)

@@ -40,6 +40,7 @@ from tests.discovery.records import affiliate, open_record, record
 OWN = AffiliateRecord("me", b"mine", (b"e",))
 DOWN = Failure(FailureReason.UNREACHABLE)
 LATE = Failure(FailureReason.TIMED_OUT)
+OVER = Failure(FailureReason.ENDED)
 FULL = Failure(FailureReason.EXHAUSTED)
 PUBLIC = ip_address("8.8.8.8").packed
 
@@ -221,7 +222,7 @@ def test_watch_that_ends_at_once_again_and_again_gets_longer_pauses() -> None:
     pauses = []
     now = 0.0
     for channel in range(1, 6):
-        membership.handle_failure(channel, Call.WATCH, DOWN, now)
+        membership.handle_failure(channel, Call.WATCH, OVER, now)
         assert membership.next_timeout is not None
         pauses.append(membership.next_timeout - now)
         now = membership.next_timeout
@@ -229,8 +230,26 @@ def test_watch_that_ends_at_once_again_and_again_gets_longer_pauses() -> None:
         membership.receive_hello(channel + 1, "", b"", now)
         membership.receive_watch(channel + 1, [], False, now)
     assert pauses == pytest.approx([0.5, 0.75, 1.125, 1.6875, 2.53125])
-    membership.handle_failure(6, Call.WATCH, DOWN, now + 2.0)
+    membership.handle_failure(6, Call.WATCH, OVER, now + 2.0)
     assert membership.next_timeout == now + 2.5
+
+
+@pytest.mark.parametrize(("failure", "is_often"), [(DOWN, True), (LATE, False)])
+def test_service_that_may_just_restart_is_tried_often(failure: Failure, is_often: bool) -> None:
+    membership = watching()
+    membership.handle_failure(1, Call.WATCH, failure, 100.0)
+    pauses = []
+    channel, now = 1, 100.0
+    while now < 160.0:
+        assert membership.next_timeout is not None
+        pauses.append(membership.next_timeout - now)
+        now = membership.next_timeout
+        channel += 1
+        membership.handle_timeout(now)
+        membership.handle_failure(channel, Call.HELLO, failure, now)
+    assert (max(pauses) <= 2.5) == is_often
+    assert membership.next_timeout is not None
+    assert membership.next_timeout - now > 20.0
 
 
 def test_what_belongs_to_an_earlier_channel_is_ignored() -> None:
@@ -338,6 +357,13 @@ def test_deletion_is_confirmed_first() -> None:
     assert membership.receive_list(1, [record("b")], 1.1) == [Publish((Change("a", None),))]
     assert membership.receive_list(1, [], 1.2) == []
     assert set(membership.members) == {"b"}
+
+
+def test_our_own_deletion_is_answered_with_our_record() -> None:
+    membership = watching(record("a"))
+    assert membership.receive_watch(1, [record("me", "")], True, 10.0) == [SendUpdate(1, OWN)]
+    onlooker = watching(own=False)
+    assert onlooker.receive_watch(1, [record("me", "")], True, 10.0) == []
 
 
 def test_many_deletions_cost_few_lists() -> None:

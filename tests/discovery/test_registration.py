@@ -6,7 +6,7 @@ import pytest
 
 from kubespan.discovery.effects import FailureReason
 from kubespan.discovery.record import AffiliateRecord
-from kubespan.discovery.registration import Registration, next_refresh
+from kubespan.discovery.registration import RENEW_INTERVAL, Registration, next_refresh
 
 ONE = AffiliateRecord("me", b"one", (b"e",))
 TWO = AffiliateRecord("me", b"two", (b"e",))
@@ -88,6 +88,25 @@ def test_limit_gets_long_pauses() -> None:
         assert registration.next_timeout is not None
         delays.append(registration.next_timeout - now)
     assert delays == pytest.approx([60.0, 120.0, 240.0, 480.0, 900.0, 900.0])
+
+
+def test_deleted_record_is_sent_again() -> None:
+    registration = registered()
+    registration.renew(100.0)
+    assert registration.take(100.0) == ONE
+    registration.renew(100.1)
+    registration.acknowledge(100.2)
+    assert registration.next_timeout == 100.0 + RENEW_INTERVAL
+    registration.take(105.0)
+    registration.acknowledge(105.0)
+    assert registration.next_timeout == 105.0 + 855.0
+
+
+def test_without_a_record_there_is_nothing_to_renew() -> None:
+    registration = Registration(lambda: 0.5)
+    registration.begin(0.0)
+    registration.renew(1.0)
+    assert registration.next_timeout is None
 
 
 def test_new_conversation_sends_at_once() -> None:
