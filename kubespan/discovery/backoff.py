@@ -40,12 +40,12 @@ class Backoff:
         self._next = first
 
     def delay(self, longest: float = inf) -> float:
-        """Return how many seconds to wait, this time no longer than that but for the spread.
+        """Return how many seconds to wait, no longer than that but for the spread.
 
-        The next one will be longer.
+        The next one will be longer if it may be.
         """
         delay = min(self._next, longest)
-        self._next = min(self._next * self._growth, self._cap)
+        self._next = min(delay * self._growth, self._cap)
         return delay * (1 - SPREAD + 2 * SPREAD * self._random())
 
     def reset(self) -> None:
