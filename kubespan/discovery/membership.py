@@ -35,6 +35,7 @@ from kubespan.discovery.effects import (
     SendUpdate,
 )
 from kubespan.discovery.harvest import Harvest
+from kubespan.discovery.inquiry import Inquiry
 from kubespan.discovery.members import Members, Opener
 from kubespan.discovery.notice import Notices
 from kubespan.discovery.record import AffiliateRecord
@@ -56,9 +57,6 @@ again after so many at most: most outages are a restart. It costs a service that
 
 SNAPSHOT_TIMEOUT: Final = 30.0
 """Seconds within which a watch must say its first word."""
-
-LIST_INTERVAL: Final = 0.5
-"""Least seconds from one List to the next, so that many who leave at once cost a few of them."""
 
 MAX_UPDATE_FAILURES: Final = 3
 """Failures to reach the service in a row, after which its watch is not believed in either."""
@@ -114,18 +112,16 @@ class Membership:
         self._is_open = False
         self._redirects = 0
         self._backoff = Backoff(random)
-        self._list_backoff = Backoff(random)
         self._members = Members(own_id, open_record)
         self._registration = Registration(random)
         self._harvest = Harvest(random)
+        self._inquiry = Inquiry(random)
         self._notices = Notices(name)
         self._wake_at: float | None = None
         """When this phase has something to do by itself."""
 
         self._watching_since = 0.0
         self._watched_until = -inf
-        self._list_is_out = False
-        self._list_free_at = 0.0
 
     @property
     def members(self) -> Mapping[str, Affiliate]:
@@ -251,10 +247,9 @@ class Membership:
         self, channel: int, records: Sequence[AffiliateRecord], now: float
     ) -> list[Effect]:
         """The service has told who there is, because we asked."""
-        if not self._is_current(channel) or not self._list_is_out:
+        if not self._is_current(channel) or not self._inquiry.is_out:
             return []
-        self._list_is_out = False
-        self._list_backoff.reset()
+        self._inquiry.answer()
         changes = self._members.receive_list(records, now)
         return [*_published(changes), *self._tell_refusals(now), *self._settle(now)]
 
@@ -276,9 +271,8 @@ class Membership:
             case Call.DELETE:
                 return [*self._notices.withdrawal_failed(failure, now), *self._end()]
             case Call.LIST:
-                self._list_is_out = False
                 self._members.fail_list(now)
-                self._list_free_at = now + self._list_backoff.delay()
+                self._inquiry.fail(now)
                 return self._settle(now)
 
     def handle_timeout(self, now: float) -> list[Effect]:
@@ -320,7 +314,7 @@ class Membership:
 
     def _close_channel(self) -> list[Effect]:
         was_open, self._is_open = self._is_open, False
-        self._list_is_out = False
+        self._inquiry.end()
         self._registration.end()
         self._harvest.end()
         return [Disconnect(self._channel)] if was_open else []
@@ -395,8 +389,7 @@ class Membership:
 
     @property
     def _list_at(self) -> float | None:
-        is_wanted = not self._list_is_out and self._members.needs_list
-        return self._list_free_at if is_wanted else None
+        return self._inquiry.next_timeout if self._members.needs_list else None
 
     def _settle(self, now: float) -> list[Effect]:
         """Return the calls that are due."""
@@ -412,8 +405,7 @@ class Membership:
         list_at = self._list_at
         if list_at is not None and list_at <= now:
             self._members.begin_list()
-            self._list_is_out = True
-            self._list_free_at = now + LIST_INTERVAL
+            self._inquiry.begin(now)
             effects.append(AskList(self._channel))
         return effects
 

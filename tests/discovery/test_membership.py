@@ -25,9 +25,9 @@ from kubespan.discovery.effects import (
     SendUpdate,
     Tell,
 )
+from kubespan.discovery.inquiry import LIST_INTERVAL
 from kubespan.discovery.membership import (
     LEAVE_TIMEOUT,
-    LIST_INTERVAL,
     MAX_REDIRECTS,
     SNAPSHOT_TIMEOUT,
     Membership,
