@@ -7,13 +7,15 @@ import click
 from kubespan.cli.main import Lazy, LazyGroup
 
 COMMANDS = {
-    "ping": Lazy("kubespan.cli.discovery_ping:ping", "Say Hello to a service."),
-    "serve": Lazy("kubespan.cli.discovery_serve:serve", "Run a service."),
-    "watch": Lazy("kubespan.cli.discovery_watch:watch", "Show the members of a cluster."),
+    "ping": Lazy("kubespan.cli.discovery_ping:ping", "Say Hello to a discovery service."),
+    "serve": Lazy("kubespan.cli.discovery_serve:serve", "Run a discovery service."),
+    "watch": Lazy(
+        "kubespan.cli.discovery_watch:watch", "Show the members of a cluster as they come and go."
+    ),
 }
 """Command by name."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def discovery() -> None:
-    """Run a discovery service, or look into one."""
+    """Serve discovery, and look into it."""

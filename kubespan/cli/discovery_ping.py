@@ -69,10 +69,11 @@ class Results:
     help="Trust the authorities in this file, PEM.",
 )
 def ping(address: str, insecure: bool, count: int, ca: Path | None) -> int:
-    """Say Hello to a discovery service and show how long the answer takes.
+    """Say Hello to a discovery service.
 
-    ADDR is https://HOST:PORT, http://HOST:PORT or HOST:PORT. The first round trip includes the
-    connection. Nothing is registered. Exits with 1 if there is no answer, 5 if none came in time.
+    Shows how long each answer takes, where the service sees us and where it sends us. ADDR is
+    https://HOST:PORT, http://HOST:PORT or HOST:PORT. The first round trip includes the connection.
+    Nothing is registered. Exits with 1 if there is no answer, 5 if none came in time.
     """
     target = ping_target(address, insecure=insecure)
     authorities = None if target.insecure else Authorities(ca)

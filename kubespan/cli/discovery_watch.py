@@ -58,10 +58,11 @@ def watch(  # noqa: PLR0917  an argument for each option
     announce: bool,
     state: str | None,
 ) -> int:
-    """Show the members of a cluster as they appear, change and leave.
+    """Show the members of a cluster as they come and go.
 
-    They are opened with the cluster's secret. This only looks on: nothing is registered. A line
-    begins with + for who has come and - for who has gone. JSON is one line for each event.
+    They are shown as they appear, change and leave, opened with the cluster's secret. This only
+    looks on: nothing is registered. A line begins with + for who has come and - for who has gone.
+    JSON is one line for each event.
 
     With --announce this host registers itself, with the identity in its state directory, and
     withdraws when this ends. All members then send what is for this host's addresses through the
