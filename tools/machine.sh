@@ -14,6 +14,9 @@ readonly TEST_PACKAGES=(
     qemu-system-x86 tcpdump tshark
 )
 
+# Builds the official discovery client and the newest wireguard-go. Any other Go will do as well.
+readonly GO_PACKAGES=(golang-go)
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {

@@ -1,11 +1,20 @@
-"""The other side: a guest that runs Linux's own WireGuard, booted once for the whole run."""
+"""The other side: a guest that runs Linux's own WireGuard, booted once for the whole run.
+
+And for discovery: members that are the official client library, and our server in a process of its
+own, both once for each file of tests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
+from tests.interop.discovery_build import discovery_peer
+from tests.interop.discovery_cluster import Cluster
+from tests.interop.discovery_go import GoPeers
+from tests.interop.discovery_server import DiscoveryServer
 from tests.interop.kernel_guest import KernelGuest
 from tests.interop.kernel_image import (
     REQUIRED_TOOLS,
@@ -71,6 +80,27 @@ def pair(neighbours: Neighbours) -> Iterator[KernelPair]:
             yield KernelPair(neighbours, ours, theirs)
     finally:
         theirs.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def go() -> AsyncIterator[GoPeers]:
+    """The program in which members run that are the official client library."""
+    async with GoPeers(discovery_peer()) as peers:
+        yield peers
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DiscoveryServer]:
+    """Our discovery server, as an operator starts it to try it."""
+    log = tmp_path_factory.mktemp("discovery") / "server.log"
+    async with DiscoveryServer(log) as one:
+        yield one
+
+
+@pytest.fixture
+def cluster(go: GoPeers, server: DiscoveryServer) -> Cluster:
+    """A cluster of this test alone at that server."""
+    return Cluster(go, server.endpoint)
 
 
 def _connect(sides: Neighbours) -> None:
