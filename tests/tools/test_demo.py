@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import need, program_under_test
+from tests.peers import REPOSITORY, need, program_under_test
 
-DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
 TIME_LIMIT = 60.0
 GONE_LIMIT = 5.0
 
@@ -37,13 +36,14 @@ def mark() -> str:
 def start_demo(mark: str) -> Iterator[StartDemo]:
     """Start it as tools/demo does, ours on both sides."""
     program = str(program_under_test().path)
-    command = ("unshare", "--mount", "--net", sys.executable, str(DEMO))
+    command = ("unshare", "--mount", "--net", sys.executable, "-m", "tools.demo")
     name, value = mark.split("=")
     with ExitStack() as ends:
 
         def start(*options: str) -> subprocess.Popen[str]:
             demo = subprocess.Popen(
                 (*command, "--seconds", "1", "--left", program, "--right", program, *options),
+                cwd=REPOSITORY,
                 env={**os.environ, name: value},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
