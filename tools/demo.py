@@ -13,11 +13,17 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from tools import demo_tunnel
+from tools import demo_discovery, demo_tunnel
 from tools.demo_stage import FailedError, run, show_log
 from tools.demo_tunnel import Host
+
+ACTS = ("tunnel", "discovery")
+Act: TypeAlias = Callable[[Path], None]
 
 
 def ours() -> str:
@@ -36,7 +42,8 @@ def neighbour() -> str:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="tools/demo", description="Two hosts and a tunnel.")
+    parser = argparse.ArgumentParser(prog="tools/demo", description="A tunnel, and discovery.")
+    parser.add_argument("--act", choices=ACTS, help="play only this one")
     parser.add_argument("--seconds", type=int, default=3, help="length of each TCP transfer")
     parser.add_argument("--left", default=ours(), metavar="PROGRAM", help="instead of kubespan-wg")
     parser.add_argument("--right", default=neighbour(), metavar="PROGRAM", help="the other side")
@@ -48,30 +55,38 @@ def interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
+def perform(act: Act) -> bool:
+    """Play one act and say whether all of it worked; if not, print what did not and why."""
+    # In our own /run, so that no key stays on this machine even if we are killed.
+    with tempfile.TemporaryDirectory(dir="/run") as directory:
+        try:
+            act(Path(directory))
+        except FailedError as error:
+            print(f"\nThis did not work: {error}", file=sys.stderr)
+            for log in sorted(Path(directory).glob("*.log")):
+                show_log(log)
+            return False
+    return True
+
+
 def main(arguments: list[str]) -> int:
     """Tell the whole story; the exit code says whether all of it worked."""
     options = parse(arguments)
     left = Host("left", "wg0", options.left, "192.0.2.1", "10.0.0.1", "fd00::1")
     right = Host("right", "wg1", options.right, "192.0.2.2", "10.0.0.2", "fd00::2")
+    tunnel = partial(demo_tunnel.play, left, right, options.seconds)
+    acts: dict[str, Act] = {"tunnel": tunnel, "discovery": demo_discovery.play}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    with tempfile.TemporaryDirectory(prefix="kubespan-demo-") as directory:
-        try:
-            run("mount", "-t", "tmpfs", "tmpfs", "/run")
-            demo_tunnel.play(left, right, options.seconds, Path(directory))
-        except KeyboardInterrupt:
-            print("\nStopped; nothing is left behind.", file=sys.stderr)
-            return 130
-        except FailedError as error:
-            print(f"\nThis did not work: {error}", file=sys.stderr)
-            for host in (left, right):
-                show_log(host.name, host.log)
-            return 1
-        finally:
-            left.kill()
-            right.kill()
-    print("\nAll of it worked.")
-    return 0
+    try:
+        run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        worked = all(perform(act) for name, act in acts.items() if options.act in {None, name})
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left behind.", file=sys.stderr)
+        return 130
+    if worked:
+        print("\nAll of it worked.")
+    return 0 if worked else 1
 
 
 if __name__ == "__main__":

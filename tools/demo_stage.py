@@ -38,7 +38,7 @@ def tell(step: str, what: str) -> None:
     print(f"  {step:<22}{what}", flush=True)
 
 
-def show_log(name: str, log: Path) -> None:
+def show_log(log: Path) -> None:
     """Print the end of what a program said, for whoever has to find out why."""
-    if log.is_file() and (lines := log.read_text(errors="replace").splitlines()):
-        print(f"\n  {name} said:", *lines[-15:], sep="\n    ", file=sys.stderr)
+    if lines := log.read_text(errors="replace").splitlines():
+        print(f"\n  {log.stem} said:", *lines[-15:], sep="\n    ", file=sys.stderr)

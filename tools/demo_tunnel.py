@@ -167,12 +167,16 @@ def _wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
 
 def play(left: Host, right: Host, seconds: int, directory: Path) -> None:
     """Tell the whole act."""
-    lay_cable(left, right)
-    introduce(left, right)
-    bring_up(left, right, directory)
-    exchange(left, right, seconds)
-    show(left, right)
-    clean_up(left, right)
+    try:
+        lay_cable(left, right)
+        introduce(left, right)
+        bring_up(left, right, directory)
+        exchange(left, right, seconds)
+        show(left, right)
+        clean_up(left, right)
+    finally:
+        left.kill()
+        right.kill()
 
 
 def lay_cable(left: Host, right: Host) -> None:

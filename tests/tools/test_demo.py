@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -92,15 +94,28 @@ def test_it_works_and_leaves_nothing(mark: str, start_demo: StartDemo) -> None:
     said, _ = (demo := start_demo()).communicate(timeout=TIME_LIMIT)
     assert demo.returncode == 0, said
     assert said.rstrip().endswith("All of it worked.")
+    assert said.count("nothing is left behind") == 2  # once in each act
     assert_all_gone(mark)
 
 
-@pytest.mark.parametrize("moment", ["Two hosts", "started", "handshake", "ping, IPv6"])
+@pytest.mark.parametrize(
+    ("act", "moment"),
+    [
+        ("tunnel", "Two hosts"),
+        ("tunnel", "started"),
+        ("tunnel", "handshake"),
+        ("tunnel", "ping, IPv6"),
+        ("discovery", "A discovery service"),
+        ("discovery", "service"),
+        ("discovery", "north sees"),
+        ("discovery", "west leaves"),
+    ],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_it_can_be_stopped(
-    mark: str, start_demo: StartDemo, moment: str, number: signal.Signals
+    mark: str, start_demo: StartDemo, act: str, moment: str, number: signal.Signals
 ) -> None:
-    demo = start_demo()
+    demo = start_demo("--act", act)
     said = read_until(demo, moment)
     demo.send_signal(number)
     rest, _ = demo.communicate(timeout=TIME_LIMIT)
@@ -109,11 +124,26 @@ def test_it_can_be_stopped(
     assert_all_gone(mark)
 
 
-def test_nothing_outlives_it_even_when_killed(mark: str, start_demo: StartDemo) -> None:
-    demo = start_demo()
-    read_until(demo, "handshake")
+@pytest.mark.parametrize(
+    ("act", "moment"), [("tunnel", "handshake"), ("discovery", "found each other")]
+)
+def test_nothing_outlives_it_even_when_killed(
+    mark: str, start_demo: StartDemo, act: str, moment: str
+) -> None:
+    demo = start_demo("--act", act)
+    read_until(demo, moment)
     demo.kill()
     demo.communicate(timeout=TIME_LIMIT)
+    assert_all_gone(mark)
+
+
+def test_three_hosts_find_each_other(mark: str, start_demo: StartDemo) -> None:
+    said, _ = (demo := start_demo("--act", "discovery")).communicate(timeout=TIME_LIMIT)
+    assert demo.returncode == 0, said
+    for viewer, other in permutations(("north", "south", "west"), 2):
+        assert re.search(rf"^  {viewer} sees +[+] {other} ", said, re.MULTILINE), said
+    assert "west leaves" in said
+    assert "Two hosts" not in said
     assert_all_gone(mark)
 
 
