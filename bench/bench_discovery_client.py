@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from kubespan.discovery.membership import Membership
+from kubespan.discovery.client.membership import Membership
 from kubespan.discovery.opening import Opened, open_record, seal_record
 from kubespan.discovery.proto.server_pb2 import Affiliate as Message
 from kubespan.discovery.proto.server_pb2 import WatchResponse

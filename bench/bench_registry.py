@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from kubespan.discovery.continuity import Moment
-from kubespan.discovery.groupcommit import GroupCommit
-from kubespan.discovery.registry import Registry
-from kubespan.discovery.storage import open_storage, read_boot_id
-from kubespan.discovery.subscription import Subscription
+from kubespan.discovery.server.continuity import Moment
+from kubespan.discovery.server.groupcommit import GroupCommit
+from kubespan.discovery.server.registry import Registry
+from kubespan.discovery.server.storage import open_storage, read_boot_id
+from kubespan.discovery.server.subscription import Subscription
 
 AFFILIATES = 1_000
 CLUSTERS = 200

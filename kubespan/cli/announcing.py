@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import kubespan
+from kubespan.discovery.client.services import Services
 from kubespan.discovery.seal import NONCE_SIZE
-from kubespan.discovery.services import Services
 from kubespan.linux.address import read_links_and_addresses
 from kubespan.mesh.local import local_affiliate
 from kubespan.model.cluster import ClusterSecret

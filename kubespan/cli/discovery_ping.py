@@ -18,12 +18,12 @@ import click
 import uvloop
 
 from kubespan.config.target import Target, parse_target
-from kubespan.discovery.authorities import Authorities
-from kubespan.discovery.channel import open_channel
-from kubespan.discovery.clientaddress import client_address
-from kubespan.discovery.conversation import CallFailed, Conversation, Greeting
-from kubespan.discovery.effects import Failure, FailureReason
-from kubespan.discovery.redirect import redirect_target
+from kubespan.discovery.client.authorities import Authorities
+from kubespan.discovery.client.channel import open_channel
+from kubespan.discovery.client.clientaddress import client_address
+from kubespan.discovery.client.conversation import CallFailed, Conversation, Greeting
+from kubespan.discovery.client.effects import Failure, FailureReason
+from kubespan.discovery.client.redirect import redirect_target
 from kubespan.model.errors import ConfigError
 
 INTERVAL: Final = 1.0

@@ -18,9 +18,9 @@ from structlog.typing import FilteringBoundLogger
 
 from kubespan.cli.duration import parse_duration
 from kubespan.cli.log import create_log, log_level
-from kubespan.discovery.caller import Trust
-from kubespan.discovery.listening import Listening
-from kubespan.discovery.service import Service, Settings
+from kubespan.discovery.server.caller import Trust
+from kubespan.discovery.server.listening import Listening
+from kubespan.discovery.server.service import Service, Settings
 from kubespan.linux.systemd import notify
 from kubespan.model.errors import ConfigError
 

@@ -20,7 +20,7 @@ from kubespan.cli.announcing import Announcing
 from kubespan.cli.duration import parse_duration
 from kubespan.cli.watching import Watching
 from kubespan.config.read import read_config
-from kubespan.discovery.authorities import Authorities
+from kubespan.discovery.client.authorities import Authorities
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig
 from kubespan.model.errors import ConfigError

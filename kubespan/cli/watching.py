@@ -16,10 +16,10 @@ from typing import Any, Final
 from kubespan.cli.affiliate import Chronicle
 from kubespan.cli.affiliate_format import Told
 from kubespan.cli.announcing import Announcing
-from kubespan.discovery.authorities import Authorities
-from kubespan.discovery.client import Report
-from kubespan.discovery.effects import Publish, Tell
-from kubespan.discovery.services import Services
+from kubespan.discovery.client.authorities import Authorities
+from kubespan.discovery.client.client import Report
+from kubespan.discovery.client.effects import Publish, Tell
+from kubespan.discovery.client.services import Services
 from kubespan.mesh.affiliates import merged_affiliates
 from kubespan.mesh.local import useful_public_addresses
 from kubespan.model.address import IPAddress

@@ -14,9 +14,9 @@ import pytest
 
 from kubespan.cli import announcing as announcings
 from kubespan.cli.announcing import Announcing, system_hostname
-from kubespan.discovery.authorities import Authorities
+from kubespan.discovery.client.authorities import Authorities
+from kubespan.discovery.client.services import Services
 from kubespan.discovery.opening import open_record
-from kubespan.discovery.services import Services
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import DiscoveryService, KubeSpanConfig, NodeConfig
 from kubespan.model.errors import ConfigError, SystemFault

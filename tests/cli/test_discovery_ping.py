@@ -13,11 +13,11 @@ from kubespan.cli import discovery_ping
 from kubespan.cli.discovery_ping import Results, describe, ping_target, run
 from kubespan.cli.main import main
 from kubespan.config.target import Target
-from kubespan.discovery import conversation
-from kubespan.discovery.authorities import Authorities
-from kubespan.discovery.certificate import CertificateFiles
-from kubespan.discovery.conversation import Greeting
-from kubespan.discovery.effects import Call, Failure, FailureReason
+from kubespan.discovery.client import conversation
+from kubespan.discovery.client.authorities import Authorities
+from kubespan.discovery.client.conversation import Greeting
+from kubespan.discovery.client.effects import Call, Failure, FailureReason
+from kubespan.discovery.server.certificate import CertificateFiles
 from kubespan.model.errors import ConfigError
 from tests.cli.service import serving
 from tests.discovery.authority import write_pair

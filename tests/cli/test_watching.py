@@ -15,7 +15,7 @@ from kubespan.cli.affiliate import Event
 from kubespan.cli.affiliate_format import Told
 from kubespan.cli.announcing import Announcing
 from kubespan.cli.watching import Watching
-from kubespan.discovery.authorities import Authorities
+from kubespan.discovery.client.authorities import Authorities
 from kubespan.discovery.opening import seal_record
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import DiscoveryService, NodeConfig

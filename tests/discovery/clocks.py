@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubespan.discovery.continuity import Moment
+from kubespan.discovery.server.continuity import Moment
 
 
 class SetClock:

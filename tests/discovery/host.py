@@ -15,20 +15,20 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from kubespan.discovery.caller import Trust
-from kubespan.discovery.certificate import CertificateFiles
-from kubespan.discovery.listening import Listening
 from kubespan.discovery.method import AFFILIATE_UPDATE, WATCH, Method
 from kubespan.discovery.proto.server_pb2 import (
     AffiliateUpdateRequest,
     WatchRequest,
     WatchResponse,
 )
-from kubespan.discovery.registry import Registry
-from kubespan.discovery.server import Server
-from kubespan.discovery.servicer import Servicer
-from kubespan.discovery.tally import ServerTally
-from kubespan.discovery.tokenbucket import TokenBuckets
+from kubespan.discovery.server.caller import Trust
+from kubespan.discovery.server.certificate import CertificateFiles
+from kubespan.discovery.server.listening import Listening
+from kubespan.discovery.server.registry import Registry
+from kubespan.discovery.server.server import Server
+from kubespan.discovery.server.servicer import Servicer
+from kubespan.discovery.server.tally import ServerTally
+from kubespan.discovery.server.tokenbucket import TokenBuckets
 
 PATIENCE: Final = 60.0
 """Seconds after which an answer is not coming at all."""

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from kubespan.discovery.authorities import Authorities
-from kubespan.discovery.client import Report
-from kubespan.discovery.services import RAW_PREFIX, Services
+from kubespan.discovery.client.authorities import Authorities
+from kubespan.discovery.client.client import Report
+from kubespan.discovery.client.services import RAW_PREFIX, Services
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import DiscoveryService

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Final
 
-from kubespan.discovery.effects import (
+from kubespan.discovery.client.effects import (
     CALL_TIMEOUTS,
     AskList,
     Call,
@@ -31,11 +31,11 @@ from kubespan.discovery.effects import (
     SendUpdate,
     Tell,
 )
-from kubespan.discovery.journal import Saved
-from kubespan.discovery.membership import Membership
+from kubespan.discovery.client.membership import Membership
 from kubespan.discovery.record import AffiliateRecord, Notification
-from kubespan.discovery.refusal import Refusal
-from kubespan.discovery.registry import Registry
+from kubespan.discovery.server.journal import Saved
+from kubespan.discovery.server.refusal import Refusal
+from kubespan.discovery.server.registry import Registry
 from kubespan.model.constants import AFFILIATE_TTL
 from tests.discovery.records import open_record
 

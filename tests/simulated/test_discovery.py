@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.discovery.effects import Call, Failure, FailureReason
+from kubespan.discovery.client.effects import Call, Failure, FailureReason
 from kubespan.discovery.record import AffiliateRecord, Notification
 from kubespan.model.constants import AFFILIATE_REFRESH_INTERVAL, AFFILIATE_TTL
 from tests.discovery.records import record

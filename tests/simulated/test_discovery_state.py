@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kubespan.discovery.entry import Entry
-from kubespan.discovery.journal import Saved
 from kubespan.discovery.record import AffiliateRecord, Notification
-from kubespan.discovery.refusal import Refusal
-from kubespan.discovery.registry import Counts, Registry
-from kubespan.discovery.subscription import Subscription
+from kubespan.discovery.server.entry import Entry
+from kubespan.discovery.server.journal import Saved
+from kubespan.discovery.server.refusal import Refusal
+from kubespan.discovery.server.registry import Counts, Registry
+from kubespan.discovery.server.subscription import Subscription
 from tests.simulated.naive_registry import Message, NaiveRegistry, NaiveWatcher, Shown
 
 CLUSTERS = st.sampled_from(["c", "d"])
