@@ -62,6 +62,9 @@ class Outcome:
 
     specs: tuple[KubeSpanPeerSpec, ...]
     statuses: Mapping[PublicKey, KubeSpanPeerStatus]
+    trying_since: Mapping[PublicKey, float]
+    """Of peers that are not up: when they were first written to since. Seconds since boot."""
+
     members: Mapping[str, Member]
     harvested: Mapping[PublicKey, KubeSpanEndpoint]
     interface: InterfaceConfig
@@ -94,6 +97,7 @@ class Reconciler:
         return Outcome(
             specs,
             statuses,
+            self._statuses.trying_since(),
             self._members_of(facts.affiliates),
             harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
             self._interface.interface_config(specs, statuses, config.listen_port),

@@ -35,6 +35,8 @@ class _Record:
     """Newest first."""
 
     look_at: float = 0.0
+    trying_since: float | None = None
+    """When an endpoint was first tried since the peer was last up."""
 
 
 class Statuses:
@@ -46,6 +48,17 @@ class Statuses:
     def by_key(self) -> dict[PublicKey, KubeSpanPeerStatus]:
         """Return every status as of the last look."""
         return {key: record.status for key, record in self._records.items()}
+
+    def trying_since(self) -> dict[PublicKey, float]:
+        """Return since when every peer that is not up is being tried: seconds since boot.
+
+        A peer that there was nothing to try of is left out. All its endpoints are tried by turns.
+        """
+        return {
+            key: record.trying_since
+            for key, record in self._records.items()
+            if record.trying_since is not None
+        }
 
     def next_look_at(self) -> float:
         """Return when time alone may next change one: seconds since boot, or infinity."""
@@ -93,10 +106,17 @@ def _look(
     record.status = next_status(record.status, reading, order, now, fresh=fresh)
     record.spec, record.reading = spec, reading
     record.look_at = next_look_at(record.status, reading, now)
+    record.trying_since = _trying_since(record, now)
     answering = record.status.endpoint
     if record.status.state is PeerState.UP and answering is not None:
         others = (endpoint for endpoint in record.answered if endpoint != answering)
         record.answered = (answering, *others)[:REMEMBERED]
+
+
+def _trying_since(record: _Record, now: float) -> float | None:
+    if record.status.state is PeerState.UP or record.status.last_used_endpoint is None:
+        return None
+    return now if record.trying_since is None else record.trying_since
 
 
 def _fresh(spec: KubeSpanPeerSpec, record: _Record) -> Endpoint | None:

@@ -78,3 +78,15 @@ def test_what_answered_before_is_tried_first() -> None:
     assert one(statuses).last_used_endpoint == C
     assert trial_order((A, B, C), (C, B)) == (C, B, A)
     assert trial_order((A, B), (C,)) == (A, B)
+
+
+def test_since_when_a_peer_is_being_tried() -> None:
+    statuses = Statuses()
+    statuses.look([spec(A, B), spec(number=3)], None, 1.0)
+    assert statuses.trying_since() == {key(2): 1.0}
+    statuses.look([spec(A, B)], silence(A), 16.0)
+    assert (one(statuses).last_used_endpoint, statuses.trying_since()) == (B, {key(2): 1.0})
+    statuses.look([spec(A, B)], {key(2): PeerReading(B, 17.0)}, 17.0)
+    assert statuses.trying_since() == {}
+    statuses.look([spec(A, B)], {key(2): PeerReading(B, 17.0)}, 300.0)
+    assert statuses.trying_since() == {key(2): 300.0}
