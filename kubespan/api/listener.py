@@ -1,4 +1,4 @@
-"""The unix socket under which an interface is found: made, taken over, and cleared away.
+"""The unix socket under which an interface or a node is found: made, taken over, cleared away.
 
 Runs before there is an event loop, and accepts nothing. A successor may bind the same path while
 we are leaving, so a file is removed only if it is still ours. wireguard-go ipc/uapi_linux.go for
@@ -8,6 +8,7 @@ what tools rely on: the folder, the name and the modes.
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import socket
 import stat
@@ -16,10 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubespan.model.errors import SystemFault
+from kubespan.model.errors import ConfigError, SystemFault
 
 DIRECTORY = Path("/var/run/wireguard")
 SOCKET_UMASK = 0o077
+SOCKET_MODE = 0o777 & ~SOCKET_UMASK
+KEEP_GROUP = -1
+"""For chown."""
+
 DIRECTORY_MODE = 0o755
 LEAVING_TIMEOUT = 1.0
 """Seconds that a predecessor, whose interface is gone or it would be in our way, has to leave."""
@@ -57,10 +62,21 @@ def listen(interface: str, directory: Path = DIRECTORY) -> Listener:
 
     Raises SystemFault, with EADDRINUSE if another program listens there and does not leave.
     """
-    path = directory / f"{interface}.sock"
+    return listen_at(directory / f"{interface}.sock", SOCKET_MODE)
+
+
+def listen_at(path: Path, mode: int, group: str = "") -> Listener:
+    """Bind a socket of this mode, of a group if one is named; otherwise as `listen`.
+
+    Raises ConfigError if there is no such group.
+    """
+    number = _group(group) if group else KEEP_GROUP
     try:
-        _make_directory(directory)
+        _make_directory(path.parent)
         one = _bind(path)
+        # Nobody can connect before there is somebody to listen, so the mode is never too wide.
+        os.chown(path, -1, number)
+        path.chmod(mode)
         one.listen()
     except OSError as error:
         raise SystemFault(f"listen on {path}", error.errno or 0) from error
@@ -81,6 +97,13 @@ def adopt(descriptor: int) -> Listener:
     except OSError as error:
         raise SystemFault("take over a listening socket", error.errno or 0) from error
     return Listener(one, path, _identity(path))
+
+
+def _group(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ConfigError(f"there is no group {name!r} on this host; name one that is") from None
 
 
 def _make_directory(directory: Path) -> None:

@@ -45,6 +45,9 @@ COMMANDS = {
     "config": Lazy("kubespan.cli.config:config", "Look at a configuration."),
     "discovery": Lazy("kubespan.cli.discovery:discovery", "Serve discovery, and look into it."),
     "gen": Lazy("kubespan.cli.gen:gen", "Make what a new cluster needs."),
+    "get": Lazy("kubespan.cli.get:get", "Show resources of the running node."),
+    "status": Lazy("kubespan.cli.status:status", "Say how it stands with the running node."),
+    "wait": Lazy("kubespan.cli.wait:wait", "Wait until peers are up."),
 }
 """Command by name."""
 
