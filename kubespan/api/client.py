@@ -10,7 +10,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -60,7 +60,7 @@ class Client:
 
     def watch(
         self, kind: str, id_: str = "", namespace: str = "", *, secrets: bool = False
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Yield a heading, then every resource, then every change, until the node goes."""
         target = _resources("watch", kind, id_, namespace, secrets=secrets)
         with self._asked("GET", target, timeout=None) as response:
@@ -109,12 +109,12 @@ class Client:
         connection = _Connection(self._path, timeout)
         try:
             connection.request(method, target, body)
-            response = connection.getresponse()
-            if response.status == http.client.INTERNAL_SERVER_ERROR:
-                raise Refused(Reason.BUG, "the node failed at this, and its log says how")
-            if response.status not in ANSWERS:
-                raise _refusal(response.read())
-            yield response
+            with connection.getresponse() as response:
+                if response.status == http.client.INTERNAL_SERVER_ERROR:
+                    raise Refused(Reason.BUG, "the node failed at this, and its log says how")
+                if response.status not in ANSWERS:
+                    raise _refusal(response.read())
+                yield response
         except TimeoutError:
             raise Refused(Reason.TIMED_OUT, f"no answer on {self._path}") from None
         except OSError as error:

@@ -62,22 +62,30 @@ def listen(interface: str, directory: Path = DIRECTORY) -> Listener:
 
     Raises SystemFault, with EADDRINUSE if another program listens there and does not leave.
     """
-    return listen_at(directory / f"{interface}.sock", SOCKET_MODE)
+    return _listen(directory, directory / f"{interface}.sock", SOCKET_MODE, KEEP_GROUP)
 
 
 def listen_at(path: Path, mode: int, group: str = "") -> Listener:
-    """Bind a socket of this mode, of a group if one is named; otherwise as `listen`.
+    """Bind a socket of this mode, and of a group if one is named; otherwise as `listen`.
 
     Raises ConfigError if there is no such group.
     """
-    number = _group(group) if group else KEEP_GROUP
+    return _listen(path.parent, path, mode, _group(group) if group else KEEP_GROUP)
+
+
+def _listen(directory: Path, path: Path, mode: int, group: int) -> Listener:
     try:
-        _make_directory(path.parent)
+        _make_directory(directory)
         one = _bind(path)
-        # Nobody can connect before there is somebody to listen, so the mode is never too wide.
-        os.chown(path, -1, number)
-        path.chmod(mode)
-        one.listen()
+        try:
+            # Nobody can connect before there is somebody to listen, so it is never open too wide.
+            os.chown(path, -1, group)
+            path.chmod(mode)
+            one.listen()
+        except OSError:
+            path.unlink(missing_ok=True)
+            one.close()
+            raise
     except OSError as error:
         raise SystemFault(f"listen on {path}", error.errno or 0) from error
     return Listener(one, path, _identity(path))

@@ -79,7 +79,7 @@ def key(number: int) -> PublicKey:
 def peer(number: int) -> Affiliate:
     """One of many: worker-1 is peer 1."""
     address = ip_address(int(ip_address("172.20.0.2")) + number)
-    inside = IPv6Address(int(ip_address("fd50:8d60:4238:6302::")) + (0xA00 << 40) + number)
+    inside = IPv6Address(int(ip_address("fd50:8d60:4238:6302::")) + (0xA00 << 48) + number)
     return Affiliate(
         f"node-{number:04}",
         (address, inside),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import socket
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from kubespan.api import listener
-from kubespan.api.listener import adopt, listen
-from kubespan.model.errors import SystemFault
+from kubespan.api.listener import adopt, listen, listen_at
+from kubespan.model.errors import ConfigError, SystemFault
 
 
 @pytest.fixture
@@ -59,6 +61,34 @@ def test_folder_is_for_all_and_the_socket_for_its_owner(directory: Path, umask: 
     assert (mode(directory), mode(one.path)) == (0o755, 0o700)
     assert after == umask
     one.close()
+
+
+def test_mode_and_group_can_be_chosen(directory: Path) -> None:
+    path = directory / "node.sock"
+    group = grp.getgrgid(os.getegid()).gr_name
+    with closing(listen_at(path, 0o660, group)):
+        assert (mode(path), path.stat().st_gid) == (0o660, os.getegid())
+        assert can_connect(path)
+    with closing(listen_at(path, 0o600)):
+        assert mode(path) == 0o600
+
+
+def test_group_that_is_not_there_is_the_operator_s_mistake(directory: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no group 'nobody-of-the-kind' on this host"):
+        listen_at(directory / "node.sock", 0o660, "nobody-of-the-kind")
+    assert not directory.exists()
+
+
+def test_group_that_may_not_be_given_leaves_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "not your group")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with pytest.raises(SystemFault, match="Operation not permitted"):
+        listen_at(directory / "node.sock", 0o660, "root")
+    assert list(directory.iterdir()) == []
 
 
 def test_folder_that_is_there_keeps_its_mode(directory: Path) -> None:
