@@ -43,10 +43,11 @@ def _yaml() -> tuple[Any, Any]:
         """Writes what Go's yaml.v3 would: lists are indented, odd texts in double quotes."""
 
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+            before = self.indent
             super().increase_indent(flow, indentless=False)
-            if self.sequence_context and not flow and self.indent is not None:
-                # Behind "- ", whatever the indent.
-                self.indent += 2 - INDENT
+            if before is not None and not flow:
+                behind_dash, next_stop = before + 2, (before // INDENT + 1) * INDENT
+                self.indent = behind_dash if self.sequence_context else next_stop
 
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
             return True
