@@ -70,7 +70,7 @@ def _head(report: dict[str, Any]) -> Iterator[str]:
     yield _line(
         "mesh",
         mesh["name"],
-        f"up {duration(mesh['uptime'])}",
+        f"up {duration(mesh['uptime'])}{'' if mesh['is_ready'] else ', not ready yet'}",
         mesh["subnet"],
         f"data plane {_data_plane(plane)}",
     )

@@ -1,6 +1,7 @@
 """A node that only says it is one: a store filled by the real rules, and what hooks were called.
 
-`python -m tests.api.nodes SOCKET PEERS` serves one in a process of its own until its input ends.
+`python -m tests.api.nodes SOCKET PEERS [GROUP]` serves one in a process of its own until its input
+ends.
 """
 
 from __future__ import annotations
@@ -180,10 +181,10 @@ class FakeNode:
         self.has_stopped = True
 
 
-async def serve(path: Path, peers: int) -> None:
+async def serve(path: Path, peers: int, group: str = "") -> None:
     """Serve a node until the process's input ends; peers move all the time."""
     node = FakeNode(peers)
-    listener = listen_for_clients(path)
+    listener = listen_for_clients(path, group)
     server = ResourceServer(node, listener)
     await server.start()
     print("ready", flush=True)  # noqa: T201
@@ -197,4 +198,4 @@ async def serve(path: Path, peers: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

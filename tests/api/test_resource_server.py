@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import grp
 import os
 import socket
 import stat
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,8 @@ from kubespan.api.resource_server import ResourceServer, listen_for_clients
 from kubespan.model.errors import ConfigError, SystemFault
 from tests.api.nodes import FakeNode
 from tests.api.windows import served
+from tests.cli.processes import running
+from tests.peers import leave_out
 
 
 @pytest.fixture
@@ -128,3 +132,39 @@ def test_process_keeps_its_umask(path: Path) -> None:
     os.umask(before)
     listen_for_clients(path).close()
     assert os.umask(before) == before
+
+
+@contextmanager
+def somebody(user: int, group: int) -> Iterator[None]:
+    """Be another user for a while, as far as the kernel is asked."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(group)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def test_members_of_the_group_may_look_and_others_may_not_even_that(path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("needs root to be somebody else")
+    path.parent.parent.chmod(0o755)
+    users, nobody = grp.getgrnam("users").gr_gid, 65534
+    with running(path, 1, "users") as process:
+        client = Client(str(path))
+        with somebody(nobody, users):
+            assert client.status()["schema"] == 1
+            with pytest.raises(Refused, match="only root or the user who runs the node") as caught:
+                client.stop()
+        assert caught.value.reason is Reason.NOT_PERMITTED
+        with somebody(nobody, nobody), pytest.raises(Refused, match="not permitted to") as caught:
+            client.status()
+        assert caught.value.reason is Reason.NOT_PERMITTED
+        client.stop()
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()

@@ -30,10 +30,10 @@ class Run:
 
 
 @contextmanager
-def running(path: Path, peers: int) -> Iterator[subprocess.Popen[str]]:
+def running(path: Path, peers: int, *group: str) -> Iterator[subprocess.Popen[str]]:
     """Serve a node with so many peers until the block ends, or the process's input."""
     with subprocess.Popen(
-        (sys.executable, "-m", "tests.api.nodes", str(path), str(peers)),
+        (sys.executable, "-m", "tests.api.nodes", str(path), str(peers), *group),
         cwd=HOME,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

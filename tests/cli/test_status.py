@@ -135,12 +135,12 @@ def test_a_node_that_knows_nothing_yet(report: dict[str, Any]) -> None:
     plane = {"implementation": "pure", "aead": "", "lanes": 0, "offloads": False}
     one = changed(
         report,
-        mesh={"name": "", "subnet": None, "data_plane": plane},
+        mesh={"name": "", "subnet": None, "is_ready": False, "data_plane": plane},
         self={"address": None, "public_addresses": []},
     )
     one |= {"peers": [], "problems": [], "discovery": []}
     assert describe(one) == (
-        "mesh   up 3m   data plane pure, offloads off\n"
+        "mesh   up 3m, not ready yet   data plane pure, offloads off\n"
         "self   laptop-ana   udp 51820   mtu 1420 (underlying 1500 on eth0)\n"
         "\n"
         "PEER   ADDRESS   STATE   ENDPOINT   HANDSHAKE   RTT   RX/TX\n"
