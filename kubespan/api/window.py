@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
@@ -83,11 +84,15 @@ class Window:
 
     async def wait(self, request: web.Request) -> web.Response:
         """Answer when so many peers are up, or it has taken too long."""
-        wanted, timeout = number(request, "peers", 1), number(request, "timeout", 0)
+        wanted, timeout = number(request, "peers", 1), number(request, "timeout", math.inf)
         up = 0
         counts = peers_up(self._node.store)
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout or None), self._stay(), aclosing(counts):
+            async with (
+                asyncio.timeout(None if math.isinf(timeout) else timeout),
+                self._stay(),
+                aclosing(counts),
+            ):
                 async for up in counts:
                     if up >= wanted:
                         return json_response({"up": up})

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import yaml
 
 from kubespan.cli.affiliate import Event, Shown, document
+from kubespan.cli.table import Table, cell
 
 Told: TypeAlias = tuple[Event | None, Shown]
 """An affiliate and what happened to it; None where only what there is was asked for."""
@@ -26,27 +27,24 @@ HEADERS: Final = (
     "PUBLIC KEY",
     "ENDPOINTS",
 )
-GAP: Final = "   "
 MARKS: Final = {Event.CREATED: "+", Event.UPDATED: " ", Event.DESTROYED: "-"}
 
 
-class Table:
+class AffiliateTable:
     """Rows under one header; a column never becomes narrower than it was."""
 
     def __init__(self, *, marks: bool) -> None:
         self._marks = marks
-        self._widths: list[int] | None = None
+        self._table = Table()
+        self._has_begun = False
 
     def __call__(self, told: Sequence[Told]) -> str:
         """Return the rows, the first time below the header."""
         rows = [_cells(event, shown, marks=self._marks) for event, shown in told]
-        if self._widths is None:
-            header = ("*", *HEADERS) if self._marks else HEADERS
-            rows.insert(0, header)
-            self._widths = [0] * len(header)
-        columns = zip(self._widths, *rows, strict=True)
-        self._widths = [max(width, *map(len, cells)) for width, *cells in columns]
-        return "".join(_line(row, self._widths) for row in rows)
+        if not self._has_begun:
+            self._has_begun = True
+            rows.insert(0, ("*", *HEADERS) if self._marks else HEADERS)
+        return self._table.block(rows)
 
 
 def json_lines(told: Sequence[Told]) -> str:
@@ -70,27 +68,18 @@ def create_format(name: str, *, marks: bool) -> Callable[[Sequence[Told]], str]:
         case "yaml":
             return yaml_documents
         case _:
-            return Table(marks=marks)
+            return AffiliateTable(marks=marks)
 
 
 def _cells(event: Event | None, shown: Shown, *, marks: bool) -> tuple[str, ...]:
     affiliate = shown.affiliate
     kubespan = affiliate.kubespan
     cells = (
-        shown.id,
-        affiliate.hostname,
+        cell(shown.id),
+        cell(affiliate.hostname),
         affiliate.machine_type.value,
-        _list(affiliate.addresses),
+        cell([str(address) for address in affiliate.addresses]),
         "" if kubespan is None else kubespan.public_key.base64(),
-        _list(() if kubespan is None else kubespan.endpoints),
+        cell([] if kubespan is None else [str(endpoint) for endpoint in kubespan.endpoints]),
     )
     return (MARKS[event or Event.UPDATED], *cells) if marks else cells
-
-
-def _list(values: Sequence[object]) -> str:
-    return json.dumps([str(value) for value in values], separators=(",", ":"))
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-    return GAP.join(padded).rstrip() + "\n"

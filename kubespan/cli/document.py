@@ -57,7 +57,9 @@ def _yaml() -> tuple[Any, Any]:
             return dumper.represent_scalar("tag:yaml.org,2002:timestamp", text)
         tag = "tag:yaml.org,2002:str"
         means = dumper.resolve(yaml.ScalarNode, text, (True, False))
-        return dumper.represent_scalar(tag, text, style=None if means == tag else '"')
+        # In other quotes PyYAML would fold what it takes for the end of a line.
+        is_plain = means == tag and text.isprintable()
+        return dumper.represent_scalar(tag, text, style=None if is_plain else '"')
 
     Dumper.add_representer(str, represent_text)
     return yaml, Dumper

@@ -33,7 +33,10 @@ GAP: Final = "   "
     "--check", type=click.Choice(CHECKS), help="Only say whether this holds; exit 1 if not."
 )
 def status(*, output: str, watch: bool, check: str | None) -> int:
-    """Say how it stands with the running node, its peers, and what is wrong."""
+    """Say how it stands with the running node.
+
+    And with its peers, and what is wrong, with a code that docs/problems explains.
+    """
     client = Client()
     with asking():
         if check is not None:

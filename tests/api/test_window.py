@@ -152,6 +152,7 @@ def test_waiting_is_over_at_once_if_it_holds() -> None:
     with served() as one:
         assert one.client.wait(2) == 2
         assert one.client.wait(0, timeout=5.0) == 2
+        assert one.client.wait(2, timeout=0.0) == 2
 
 
 def test_waiting_takes_until_it_holds() -> None:
@@ -172,6 +173,8 @@ def test_waiting_has_an_end() -> None:
         with pytest.raises(Refused) as caught:
             one.client.wait(3, timeout=0.01)
         assert refused(caught) == (Reason.TIMED_OUT, "2 of 3 peers are up after 0.01 s")
+        with pytest.raises(Refused, match="2 of 3 peers are up after 0 s"):
+            one.client.wait(3, timeout=0.0)
 
 
 def test_echoes() -> None:

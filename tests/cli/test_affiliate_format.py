@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from kubespan.cli.affiliate import Event, Shown, document
-from kubespan.cli.affiliate_format import FORMATS, GAP, create_format
+from kubespan.cli.affiliate_format import FORMATS, create_format
+from kubespan.cli.table import PADDING
 from kubespan.model.address import Endpoint
 from kubespan.model.keys import PublicKey
 from kubespan.model.resources import Affiliate, KubeSpanAffiliate, MachineType
@@ -35,7 +36,7 @@ def test_table_lines_up_under_its_header() -> None:
     key = "A" * 43 + "="
     columns = ("ID", "HOSTNAME", "MACHINE TYPE", f"{'ADDRESSES':23}", f"{'PUBLIC KEY':44}")
     assert form([(None, A)]).splitlines() == [
-        GAP.join((*columns, "ENDPOINTS")),
+        (" " * PADDING).join((*columns, "ENDPOINTS")),
         f'a    host-a     worker         ["192.0.2.1","fd00::1"]   {key}   ["192.0.2.1:1"]',
     ]
 
@@ -50,6 +51,11 @@ def test_table_of_events_has_a_mark_and_one_header() -> None:
     assert third.startswith("-   a-longer-id   b ")
     (fourth,) = form([(Event.DESTROYED, A)]).splitlines()
     assert fourth.startswith("-   a             host-a")
+
+
+def test_names_do_not_move_a_terminal_s_cursor() -> None:
+    hostile = Shown(Affiliate("a", hostname="\x1b[2J"), 1, "t1", "t1")
+    assert r"\x1b[2J" in create_format("table", marks=False)([(None, hostile)])
 
 
 def test_table_of_nobody_is_a_header() -> None:

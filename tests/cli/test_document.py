@@ -63,6 +63,7 @@ def test_yaml_is_indented_by_four_and_lists_too() -> None:
         ("NzW8oeIH5rJyY5lefD9WRoHWWRr/Q6DwsDjMX+xKjT4=", None),
         ("x" * 300, None),
         ("(hidden)", "(hidden)"),
+        ("a\x85b\n", '"a\\Nb\\n"'),
         (7, "7"),
         (None, "null"),
     ],

@@ -21,9 +21,9 @@ def node() -> Iterator[Served]:
     ("arguments", "code", "out", "err"),
     [
         ((), 0, "2 peers are up\n", ""),
-        (("--peers", "2", "--timeout", "30"), 0, "2 peers are up\n", ""),
+        (("--peers", "2", "--timeout", "30s"), 0, "2 peers are up\n", ""),
         (
-            ("--peers", "3", "--timeout", "0.01"),
+            ("--peers", "3", "--timeout", "10ms"),
             5,
             "",
             "kubespan: 2 of 3 peers are up after 0.01 s\n",
@@ -53,7 +53,14 @@ def test_one_peer_is_singular(
     assert capsys.readouterr().out == "1 peer is up\n"
 
 
-@pytest.mark.parametrize("wrong", [("--peers", "-1"), ("--timeout", "0"), ("--peers", "x")])
-def test_wrong_usage(wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (("--peers", "-1"), "Invalid value for '--peers'"),
+        (("--peers", "x"), "Invalid value for '--peers'"),
+        (("--timeout", "30"), "kubespan: --timeout '30' is not a duration; write 60s, 1m or"),
+    ],
+)
+def test_wrong_usage(wrong: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("wait", *wrong)) == 2
-    assert "Invalid value" in capsys.readouterr().err
+    assert text in capsys.readouterr().err
