@@ -7,14 +7,7 @@ from dataclasses import dataclass
 
 from kubespan.model.address import Endpoint
 from kubespan.model.constants import KUBESPAN_MINIMUM_MTU, KUBESPAN_MTU, TUNNEL_OVERHEAD
-
-
-@dataclass(frozen=True, slots=True)
-class UnderlyingLink:
-    """The link over which an endpoint is reached, and the largest packet of the route there."""
-
-    name: str
-    mtu: int
+from kubespan.model.host import UnderlyingLink
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from kubespan.mesh.endpoints import harvest
 from kubespan.mesh.filter import filtered_endpoints
 from kubespan.mesh.members import members
-from kubespan.mesh.mtu import Mtu, UnderlyingLink, mesh_mtu
+from kubespan.mesh.mtu import Mtu, mesh_mtu
 from kubespan.mesh.peers import Ourselves, PeerPlanner
 from kubespan.mesh.planning import InterfacePlanner, network_plan
 from kubespan.mesh.problem import Problem
@@ -23,6 +23,7 @@ from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import KubeSpanConfig, NodeConfig
 from kubespan.model.constants import PEER_RECONCILE_INTERVAL
+from kubespan.model.host import UnderlyingLink
 from kubespan.model.ipset import IPSet, host_prefix
 from kubespan.model.keys import PublicKey
 from kubespan.model.plan import InterfaceConfig, NetworkPlan

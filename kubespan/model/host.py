@@ -93,6 +93,14 @@ class HostAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class UnderlyingLink:
+    """The link over which an endpoint is reached, and the largest packet of the route there."""
+
+    name: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """The machine, as far as it matters to the mesh."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.mesh.mtu import Mtu, UnderlyingLink, mesh_mtu
+from kubespan.mesh.mtu import Mtu, mesh_mtu
 from kubespan.model.address import Endpoint
+from kubespan.model.host import UnderlyingLink
 
 A, B = Endpoint.parse("192.0.2.1:51820"), Endpoint.parse("[2001:db8::1]:51820")
 ETHERNET, JUMBO, NARROW = (

@@ -8,11 +8,11 @@ from ipaddress import IPv6Address, ip_address
 from time import process_time
 from typing import Any
 
-from kubespan.mesh.mtu import UnderlyingLink
 from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import KubeSpanConfig, NodeConfig
+from kubespan.model.host import UnderlyingLink
 from kubespan.model.keys import PrivateKey
 from kubespan.model.resources import (
     Affiliate,
