@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from kubespan.linux.netlink import (
     LOOK_AGAIN_AFTER,
+    RTMGRP_LINK,
     Messages,
     NetlinkThread,
     library,
@@ -33,7 +34,6 @@ from kubespan.linux.syscall import enter_network_namespace
 from kubespan.linux.tun import Tun
 from kubespan.model.errors import SystemFault
 
-RTMGRP_LINK = 0x1
 SIOCGIFFLAGS = 0x8913
 SIOCGIFMTU = 0x8921
 IFF_UP = 0x1

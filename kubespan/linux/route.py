@@ -13,23 +13,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
-from kubespan.linux.netlink import NetlinkThread, library, subscribe
+from kubespan.linux.netlink import ADDRESSES, ROUTING, NetlinkThread, follow, library
 from kubespan.model.address import Endpoint, IPAddress, Source
 
-RTMGRP_IPV4_IFADDR = 0x10
-RTMGRP_IPV4_ROUTE = 0x40
-RTMGRP_IPV4_RULE = 0x80
-RTMGRP_IPV6_IFADDR = 0x100
-RTMGRP_IPV6_ROUTE = 0x400
-RTMGRP_IPV6_RULE = 0x40000
-GROUPS = (
-    RTMGRP_IPV4_IFADDR
-    | RTMGRP_IPV4_ROUTE
-    | RTMGRP_IPV4_RULE
-    | RTMGRP_IPV6_IFADDR
-    | RTMGRP_IPV6_ROUTE
-    | RTMGRP_IPV6_RULE
-)
 SETTLE_AFTER = 0.02
 """Seconds between reports: one command of an operator makes many messages."""
 
@@ -87,22 +73,10 @@ class RouteMonitor:
         async with pyroute2.AsyncIPRoute() as queries:
             answering = asyncio.create_task(self._answer(pyroute2, queries))
             try:
-                while True:
-                    await self._listen(pyroute2)
+                # Nobody told of what changed before it listens.
+                await follow(pyroute2, ADDRESSES | ROUTING, self._settle, self._note)
             finally:
                 answering.cancel()
-
-    async def _listen(self, pyroute2: Any) -> None:
-        """Take note of what changes, until messages are lost."""
-        async with pyroute2.AsyncIPRoute() as events:
-            try:
-                messages = await subscribe(events, GROUPS)
-                # Nobody told of what changed before.
-                self._settle()
-                async for message in messages:
-                    self._note(message)
-            except pyroute2.NetlinkError:
-                await asyncio.sleep(SETTLE_AFTER)
 
     def _note(self, message: Any) -> None:
         if message["event"] == "RTM_DELADDR":
