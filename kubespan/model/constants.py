@@ -169,6 +169,16 @@ KUBESPAN_LINK: Final = "kubespan"
 KUBESPAN_TABLE: Final = 180
 """Routing table whose default route is the mesh. Talos pkg/machinery/constants."""
 
+KUBESPAN_ROUTE_METRIC: Final = 1
+"""Of that default route. Talos pkg/machinery/constants."""
+
+KUBESPAN_REFUSAL_METRIC: Final = 27_507
+"""Of the routes behind those into the mesh, which refuse what would else leave in clear when the
+interface is gone. Worse than any that the system makes by itself, and the letters "ks". Ours."""
+
+KUBESPAN_RULE_PROTOCOL: Final = 180
+"""What our rules say of who made them, so that they are told from all others. Ours."""
+
 KUBESPAN_RULE_PRIORITY: Final = 32500
 """Of the rules that lead marked packets to that table. Talos 1.13 controllers/kubespan."""
 

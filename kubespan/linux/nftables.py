@@ -1,0 +1,172 @@
+"""The nftables side of steering: a table of our own that marks packets for members.
+
+Pure: a plan goes in, commands in nft's JSON come out, to be loaded as one transaction. Of the marks
+only the bits 0x60 are ours: 0x20 is on WireGuard's own datagrams, which pass; 0x40 is put on
+packets that must go into the mesh. Packets of our own are routed again once they are marked; those
+of others are marked before they are routed. man 5 libnftables-json; Talos controllers/kubespan, for
+the chains and their rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+from kubespan.linux.steering import VERSIONS
+from kubespan.model.address import Prefix
+from kubespan.model.constants import KUBESPAN_FORCE_MARK, KUBESPAN_MARK, KUBESPAN_MARK_MASK
+from kubespan.model.plan import NetworkPlan
+
+Ruleset = dict[str, list[dict[str, Any]]]
+"""What nft reads and writes: {"nftables": [one command or object after another]}."""
+
+TABLE: Final = {"family": "inet", "name": "kubespan"}
+TALOS_TABLE: Final = {"family": "inet", "name": "talos"}
+PREROUTING: Final = "kubespan_prerouting"
+OUTGOING: Final = "kubespan_outgoing"
+
+_ALL_BITS: Final = 0xFFFF_FFFF
+_HOST_LENGTH: Final = {4: 32, 6: 128}
+_PROTOCOL: Final = {4: "ip", 6: "ip6"}
+_MARK: Final = {"meta": {"key": "mark"}}
+_SEGMENT_SIZE: Final = {"tcp option": {"name": "maxseg", "field": "size"}}
+_ACCEPT: Final = {"accept": None}
+_COUNTED: Final = frozenset(("set", "chain", "rule"))
+_OWN_PLACE: Final = {"family": "inet", "table": "kubespan"}
+
+Expression = dict[str, Any]
+
+
+def ruleset(plan: NetworkPlan) -> Ruleset:
+    """Return the commands that put our table, as the plan wants it, in place of any that is there.
+
+    Where nothing is steered no set is made and no rule asks for one.
+    """
+    steered = {
+        version: tuple(prefix for prefix in plan.steered if prefix.version == version)
+        for version in VERSIONS
+    }
+    versions = tuple(version for version in VERSIONS if steered[version])
+    added = (
+        {"table": TABLE},
+        *({"set": _set(version, steered[version])} for version in versions),
+        {"chain": _chain(PREROUTING, "filter", "prerouting")},
+        {"chain": _chain(OUTGOING, "route", "output")},
+        *(_rule(PREROUTING, rule) for rule in _prerouting(versions)),
+        *(_rule(OUTGOING, rule) for rule in _outgoing(plan, versions)),
+    )
+    return {"nftables": [*_removing(), *({"add": thing} for thing in added)]}
+
+
+def removal() -> Ruleset:
+    """Return the commands after which our table is not there, whether it was or not."""
+    return {"nftables": list(_removing())}
+
+
+def fingerprint(listing: Ruleset) -> str:
+    """Return what stays the same as long as nobody changes a listed table."""
+    things = [thing for thing in listing["nftables"] if "metainfo" not in thing]
+    return sha256(json.dumps(_without_handles(things)).encode()).hexdigest()
+
+
+def has_everything(listing: Ruleset, commands: Ruleset) -> bool:
+    """Whether a listed table has as many sets, chains and rules as the commands made.
+
+    Their insides cannot be compared: nft writes what it was told in its own way.
+    """
+    made = (command["add"] for command in commands["nftables"] if "add" in command)
+    return _kinds(made) == _kinds(listing["nftables"])
+
+
+def has_table(listing: Ruleset, table: dict[str, str]) -> bool:
+    """Whether a table is among those listed."""
+    tables = (thing["table"] for thing in listing["nftables"] if "table" in thing)
+    return any(table.items() <= found.items() for found in tables)
+
+
+def _kinds(things: Iterable[Expression]) -> Counter[str]:
+    return Counter(kind for thing in things for kind in thing if kind in _COUNTED)
+
+
+def _removing() -> Iterator[Expression]:
+    # Removing what is not there is an error, and adding what is there is none.
+    yield {"add": {"table": TABLE}}
+    yield {"delete": {"table": TABLE}}
+
+
+def _set_name(version: int) -> str:
+    return f"steered{version}"
+
+
+def _set(version: int, prefixes: Iterable[Prefix]) -> Expression:
+    elements = [_element(prefix) for prefix in prefixes]
+    kind = {"name": _set_name(version), "type": f"ipv{version}_addr", "flags": ["interval"]}
+    return {**_OWN_PLACE, **kind, "elem": elements}
+
+
+def _element(prefix: Prefix) -> str | Expression:
+    address, _, _ = str(prefix).partition("/")
+    if prefix.length == _HOST_LENGTH[prefix.version]:
+        return address
+    return {"prefix": {"addr": address, "len": prefix.length}}
+
+
+def _chain(name: str, kind: str, hook: str) -> Expression:
+    place = {"name": name, "type": kind, "hook": hook, "prio": 0, "policy": "accept"}
+    return {**_OWN_PLACE, **place}
+
+
+def _rule(chain: str, expressions: Iterable[Expression]) -> Expression:
+    return {"rule": {**_OWN_PLACE, "chain": chain, "expr": list(expressions)}}
+
+
+def _prerouting(versions: Iterable[int]) -> Iterator[tuple[Expression, ...]]:
+    yield _is_wireguards(), _ACCEPT
+    for version in versions:
+        yield _is_steered(version), _force(), _ACCEPT
+
+
+def _outgoing(plan: NetworkPlan, versions: tuple[int, ...]) -> Iterator[tuple[Expression, ...]]:
+    yield _is_wireguards(), _ACCEPT
+    yield _match("==", {"meta": {"key": "oif"}}, "lo"), _ACCEPT
+    for version in versions:
+        yield _is_steered(version), *_clamp(plan.segment_size(version))
+    for version in versions:
+        yield _is_steered(version), _force(), _ACCEPT
+
+
+def _is_wireguards() -> Expression:
+    return _match("==", {"&": [_MARK, KUBESPAN_MARK_MASK]}, KUBESPAN_MARK)
+
+
+def _is_steered(version: int) -> Expression:
+    destination = {"payload": {"protocol": _PROTOCOL[version], "field": "daddr"}}
+    return _match("==", destination, f"@{_set_name(version)}")
+
+
+def _clamp(size: int) -> Iterator[Expression]:
+    flags = {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, {"|": ["syn", "rst"]}]}
+    yield _match("==", flags, "syn")
+    yield _match(">", _SEGMENT_SIZE, size)
+    yield {"mangle": {"key": _SEGMENT_SIZE, "value": size}}
+
+
+def _force() -> Expression:
+    others = {"&": [_MARK, _ALL_BITS & ~KUBESPAN_MARK_MASK]}
+    return {"mangle": {"key": _MARK, "value": {"|": [others, KUBESPAN_FORCE_MARK]}}}
+
+
+def _match(operator: str, left: Expression, right: str | int) -> Expression:
+    return {"match": {"op": operator, "left": left, "right": right}}
+
+
+def _without_handles(thing: Any) -> Any:
+    """Return the same without the numbers by which the kernel calls things."""
+    if isinstance(thing, dict):
+        return {k: _without_handles(value) for k, value in thing.items() if k != "handle"}
+    if isinstance(thing, list):
+        return [_without_handles(value) for value in thing]
+    return thing

@@ -1,0 +1,100 @@
+"""Our nftables table in the kernel: loaded when the plan changes or somebody changed it, else left.
+
+Whether somebody did is asked of nft only after the kernel said that there is a reason to.
+"""
+
+from __future__ import annotations
+
+from errno import EINVAL, ENOENT
+from typing import Final
+
+from kubespan.linux import nft
+from kubespan.linux.nftables import (
+    TABLE,
+    TALOS_TABLE,
+    Ruleset,
+    fingerprint,
+    has_everything,
+    has_table,
+    removal,
+    ruleset,
+)
+from kubespan.linux.report import Failure, Report
+from kubespan.model.errors import ConfigError, SystemFault
+from kubespan.model.finding import Finding, FindingKind
+from kubespan.model.plan import NetworkPlan
+
+LOAD: Final = "load nftables table inet kubespan"
+REMOVE: Final = "remove nftables table inet kubespan"
+TALOS: Final = Finding(
+    FindingKind.TALOS,
+    "there is a table `inet talos`: Talos steers packets on this machine already",
+    "run kubespan on machines without Talos; Talos has KubeSpan built in",
+)
+
+
+class Table:
+    """What was loaded, and how it looked then. One call at a time."""
+
+    def __init__(self) -> None:
+        self._loaded: Ruleset | None = None
+        self._fingerprint = ""
+        self._doubts = 0
+        self._settled = 0
+        self._findings: tuple[Finding, ...] = ()
+
+    def doubt(self) -> None:
+        """Look at the table again next time: somebody, maybe we, changed it."""
+        self._doubts += 1
+
+    async def bring(self, plan: NetworkPlan) -> Report:
+        """Bring the table to the plan."""
+        try:
+            return await self._bring(ruleset(plan))
+        except (SystemFault, ConfigError) as error:
+            return self._failed(LOAD, error)
+
+    async def remove(self) -> Report:
+        """Leave no table of ours."""
+        self._loaded = None
+        try:
+            if not has_table(await nft.list_tables(), TABLE):
+                return Report()
+            await nft.load(removal())
+        except (SystemFault, ConfigError) as error:
+            return self._failed(REMOVE, error)
+        return Report((REMOVE,))
+
+    async def _bring(self, commands: Ruleset) -> Report:
+        if self._loaded is None:
+            is_steered = has_table(await nft.list_tables(), TALOS_TABLE)
+            self._findings = (TALOS,) if is_steered else ()
+        elif commands == self._loaded and not await self._is_touched():
+            return Report(findings=self._findings)
+        await self._load(commands)
+        return Report((LOAD,), findings=self._findings)
+
+    async def _load(self, commands: Ruleset) -> None:
+        self._settled = self._doubts
+        await nft.load(commands)
+        listing = await nft.list_table(TABLE)
+        # Otherwise somebody changed it in between; then nothing that is listed is like this.
+        self._fingerprint = fingerprint(listing) if has_everything(listing, commands) else ""
+        self._loaded = commands
+
+    async def _is_touched(self) -> bool:
+        if self._settled == self._doubts:
+            return False
+        doubts = self._doubts
+        try:
+            listing = await nft.list_table(TABLE)
+        except nft.NftFault as fault:
+            if fault.errno == ENOENT:
+                return True
+            raise
+        self._settled = doubts
+        return fingerprint(listing) != self._fingerprint
+
+    def _failed(self, operation: str, error: SystemFault | ConfigError) -> Report:
+        errno = error.errno if isinstance(error, SystemFault) else EINVAL
+        return Report(failures=(Failure(operation, errno, str(error)),), findings=self._findings)

@@ -1,0 +1,152 @@
+"""Our table in the kernel: loaded once, again when touched, looked at only when there is reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubespan.linux import nft
+from kubespan.linux.nftables import Ruleset
+from kubespan.linux.table import LOAD, REMOVE, TALOS, Table
+from kubespan.model.errors import ConfigError
+from tests.linux.plans import PLAN, plan
+from tests.linux.steered import run_in
+from tests.netns.namespace import Namespace
+from tests.peers import need
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture(autouse=True)
+def nft_is_there() -> None:
+    need("nft")
+
+
+def test_what_is_the_same_is_left_alone(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        table = Table()
+        assert (await table.bring(PLAN)).done == (LOAD,)
+        loaded = namespace.run("nft", "-a", "list", "ruleset")
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", "")
+            patch.setattr(nft, "SYSTEM_FOLDERS", ())
+            assert (await table.bring(PLAN)).done == ()  # without nft, so nothing was asked
+        table.doubt()
+        assert (await table.bring(PLAN)).done == ()
+        assert namespace.run("nft", "-a", "list", "ruleset") == loaded
+        assert (await table.bring(plan("10.0.0.0/8"))).done == (LOAD,)
+        assert "10.0.0.0/8" in namespace.run("nft", "list", "ruleset")
+
+    run_in(namespace, main)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "flush ruleset",
+        "delete table inet kubespan",
+        "flush chain inet kubespan kubespan_outgoing",
+        "add rule inet kubespan kubespan_prerouting drop",
+        "delete element inet kubespan steered4 { 10.0.9.9 }",
+        "add element inet kubespan steered6 { 2001:db8:9::/64 }",
+    ],
+)
+def test_what_others_change_is_put_right(namespace: Namespace, change: str) -> None:
+    async def main() -> None:
+        table = Table()
+        await table.bring(PLAN)
+        loaded = namespace.run("nft", "list", "ruleset")
+        namespace.nft(change)
+        table.doubt()
+        assert (await table.bring(PLAN)).done == (LOAD,)
+        assert namespace.run("nft", "list", "ruleset") == loaded
+
+    run_in(namespace, main)
+
+
+def test_a_change_between_loading_and_looking_is_not_missed(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = nft.load
+
+    async def load_and_be_touched(commands: Ruleset) -> None:
+        await load(commands)
+        namespace.nft("flush chain inet kubespan kubespan_outgoing")
+
+    async def main() -> None:
+        table = Table()
+        with monkeypatch.context() as patch:
+            patch.setattr(nft, "load", load_and_be_touched)
+            await table.bring(PLAN)
+        table.doubt()
+        assert (await table.bring(PLAN)).done == (LOAD,)
+        assert "tcp option maxseg" in namespace.run("nft", "list", "ruleset")
+
+    run_in(namespace, main)
+
+
+def test_removal_leaves_other_tables(namespace: Namespace) -> None:
+    async def main() -> None:
+        namespace.nft("table ip other {}")
+        table = Table()
+        await table.bring(PLAN)
+        assert (await table.remove()).done == (REMOVE,)
+        assert (await table.remove()).done == ()
+        assert namespace.run("nft", "list", "ruleset").split() == ["table", "ip", "other", "{", "}"]
+        assert (await table.bring(PLAN)).done == (LOAD,)
+
+    run_in(namespace, main)
+
+
+def test_talos_is_noticed(namespace: Namespace) -> None:
+    async def main() -> None:
+        namespace.nft("table inet talos {}")
+        table = Table()
+        assert (await table.bring(PLAN)).findings == (TALOS,)
+        assert (await table.bring(PLAN)).findings == (TALOS,)
+
+    run_in(namespace, main)
+
+
+def test_what_fails_is_said_and_tried_again(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        table = Table()
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", "")
+            patch.setattr(nft, "SYSTEM_FOLDERS", ())
+            for report, operation in (
+                (await table.bring(PLAN), LOAD),
+                (await table.remove(), REMOVE),
+            ):
+                (failure,) = report.failures
+                assert failure.operation == operation
+                assert "install nftables" in failure.text
+        assert (await table.bring(PLAN)).done == (LOAD,)
+
+    run_in(namespace, main)
+
+
+def test_a_look_that_fails_leaves_the_doubt(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(table: dict[str, str]) -> Ruleset:
+        raise nft.NftFault("nft list", "Error: Operation not permitted")
+
+    async def missing(table: dict[str, str]) -> Ruleset:
+        raise ConfigError("there is no nft")
+
+    async def main() -> None:
+        table = Table()
+        await table.bring(PLAN)
+        namespace.nft("flush ruleset")
+        table.doubt()
+        for answer in (refuse, missing):
+            with monkeypatch.context() as patch:
+                patch.setattr(nft, "list_table", answer)
+                assert (await table.bring(PLAN)).failures
+        assert (await table.bring(PLAN)).done == (LOAD,)
+
+    run_in(namespace, main)
