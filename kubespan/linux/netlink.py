@@ -57,12 +57,19 @@ class NetlinkThread:
     async def ask(self, operation: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
         """Have a coroutine run in the thread; return what it returns, raise what it raises.
 
-        It is cancelled when whoever waits is, and when the thread is stopped.
+        It is cancelled when whoever waits is, and when the thread is stopped. Raises InternalError
+        if the thread ended by itself.
         """
-        if self._loop is None:
+        loop, task = self._loop, asyncio.current_task()
+        if loop is None or not self._thread.is_alive():
             raise InternalError(f"{self._thread.name} is asked while it does not run")
-        running = asyncio.run_coroutine_threadsafe(operation(), self._loop)
-        return await asyncio.wrap_future(running)
+        running = asyncio.run_coroutine_threadsafe(operation(), loop)
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            if self._loop is not loop or (task is not None and task.cancelling()):
+                raise
+            raise InternalError(f"{self._thread.name} ended while it was asked") from None
 
     def stop(self) -> None:
         """Cancel the coroutine, and whatever was asked, and wait until the thread is gone."""

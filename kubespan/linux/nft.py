@@ -15,7 +15,7 @@ from asyncio.subprocess import PIPE, Process
 from errno import EINVAL, ETIMEDOUT, errorcode
 from typing import Any, BinaryIO, Final
 
-from kubespan.linux.nftables import Ruleset
+from kubespan.linux.nftables import Name, Ruleset
 from kubespan.model.errors import ConfigError, SystemFault
 
 OLDEST: Final = (0, 9, 3)
@@ -59,7 +59,7 @@ async def load(commands: Ruleset) -> None:
     await _run("-j", "-f", "-", stdin=json.dumps(commands).encode())
 
 
-async def list_table(table: dict[str, str]) -> Ruleset:
+async def list_table(table: Name) -> Ruleset:
     """Return all of one table. Raises as `load` does, with ENOENT where there is none."""
     return _parsed(await _run("-j", "list", "table", table["family"], table["name"]))
 

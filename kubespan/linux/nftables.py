@@ -3,8 +3,12 @@
 Pure: a plan goes in, commands in nft's JSON come out, to be loaded as one transaction. Of the marks
 only the bits 0x60 are ours: 0x20 is on WireGuard's own datagrams, which pass; 0x40 is put on
 packets that must go into the mesh. Packets of our own are routed again once they are marked; those
-of others are marked before they are routed. man 5 libnftables-json; Talos controllers/kubespan, for
-the chains and their rules.
+of others are marked before they are routed.
+
+A transaction puts one set of rules in the place of another for every packet that comes later, but
+not for one that is between two chains, or between a chain and its set, at that moment: it may miss
+the old rules and the new ones too. So whoever replaces the table has a second one stand in for it
+meanwhile. man 5 libnftables-json; Talos controllers/kubespan, for the chains and their rules.
 """
 
 from __future__ import annotations
@@ -23,7 +27,13 @@ from kubespan.model.plan import NetworkPlan
 Ruleset = dict[str, list[dict[str, Any]]]
 """What nft reads and writes: {"nftables": [one command or object after another]}."""
 
+Name = dict[str, str]
+"""Family and name of a table."""
+
 TABLE: Final = {"family": "inet", "name": "kubespan"}
+STAND_IN: Final = {"family": "inet", "name": "kubespan_next"}
+"""There only while the other is replaced; it marks and does nothing else."""
+
 TALOS_TABLE: Final = {"family": "inet", "name": "talos"}
 PREROUTING: Final = "kubespan_prerouting"
 OUTGOING: Final = "kubespan_outgoing"
@@ -35,9 +45,9 @@ _MARK: Final = {"meta": {"key": "mark"}}
 _SEGMENT_SIZE: Final = {"tcp option": {"name": "maxseg", "field": "size"}}
 _ACCEPT: Final = {"accept": None}
 _COUNTED: Final = frozenset(("set", "chain", "rule"))
-_OWN_PLACE: Final = {"family": "inet", "table": "kubespan"}
 
 Expression = dict[str, Any]
+Rule = tuple[Expression, ...]
 
 
 def ruleset(plan: NetworkPlan) -> Ruleset:
@@ -45,25 +55,17 @@ def ruleset(plan: NetworkPlan) -> Ruleset:
 
     Where nothing is steered no set is made and no rule asks for one.
     """
-    steered = {
-        version: tuple(prefix for prefix in plan.steered if prefix.version == version)
-        for version in VERSIONS
-    }
-    versions = tuple(version for version in VERSIONS if steered[version])
-    added = (
-        {"table": TABLE},
-        *({"set": _set(version, steered[version])} for version in versions),
-        {"chain": _chain(PREROUTING, "filter", "prerouting")},
-        {"chain": _chain(OUTGOING, "route", "output")},
-        *(_rule(PREROUTING, rule) for rule in _prerouting(versions)),
-        *(_rule(OUTGOING, rule) for rule in _outgoing(plan, versions)),
-    )
-    return {"nftables": [*_removing(), *({"add": thing} for thing in added)]}
+    return _replacing(TABLE, plan, _clamps(plan))
 
 
-def removal() -> Ruleset:
-    """Return the commands after which our table is not there, whether it was or not."""
-    return {"nftables": list(_removing())}
+def stand_in(plan: NetworkPlan) -> Ruleset:
+    """Return the commands that make the table which stands in while ours is replaced."""
+    return _replacing(STAND_IN, plan, ())
+
+
+def removal(*tables: Name) -> Ruleset:
+    """Return the commands after which these tables are not there, whether they were or not."""
+    return {"nftables": [command for table in tables for command in _removing(table)]}
 
 
 def fingerprint(listing: Ruleset) -> str:
@@ -81,7 +83,7 @@ def has_everything(listing: Ruleset, commands: Ruleset) -> bool:
     return _kinds(made) == _kinds(listing["nftables"])
 
 
-def has_table(listing: Ruleset, table: dict[str, str]) -> bool:
+def has_table(listing: Ruleset, table: Name) -> bool:
     """Whether a table is among those listed."""
     tables = (thing["table"] for thing in listing["nftables"] if "table" in thing)
     return any(table.items() <= found.items() for found in tables)
@@ -91,10 +93,37 @@ def _kinds(things: Iterable[Expression]) -> Counter[str]:
     return Counter(kind for thing in things for kind in thing if kind in _COUNTED)
 
 
-def _removing() -> Iterator[Expression]:
+def _replacing(table: Name, plan: NetworkPlan, clamps: Iterable[Rule]) -> Ruleset:
+    versions = _versions(plan)
+    added = (
+        {"table": table},
+        *({"set": _set(version, plan.steered)} for version in versions),
+        {"chain": _chain(PREROUTING, "filter", "prerouting")},
+        {"chain": _chain(OUTGOING, "route", "output")},
+        *(_rule(PREROUTING, rule) for rule in _prerouting(versions)),
+        *(_rule(OUTGOING, rule) for rule in _outgoing(versions, clamps)),
+    )
+    return {"nftables": [*_removing(table), *({"add": _placed(thing, table)} for thing in added)]}
+
+
+def _placed(thing: Expression, table: Name) -> Expression:
+    """Return a thing with the table that it is in."""
+    place = {"family": table["family"], "table": table["name"]}
+    return {
+        kind: inside if kind == "table" else {**place, **inside} for kind, inside in thing.items()
+    }
+
+
+def _versions(plan: NetworkPlan) -> tuple[int, ...]:
+    """Return the IP versions of which anything is steered."""
+    steered = {prefix.version for prefix in plan.steered}
+    return tuple(version for version in VERSIONS if version in steered)
+
+
+def _removing(table: Name) -> Iterator[Expression]:
     # Removing what is not there is an error, and adding what is there is none.
-    yield {"add": {"table": TABLE}}
-    yield {"delete": {"table": TABLE}}
+    yield {"add": {"table": table}}
+    yield {"delete": {"table": table}}
 
 
 def _set_name(version: int) -> str:
@@ -102,9 +131,9 @@ def _set_name(version: int) -> str:
 
 
 def _set(version: int, prefixes: Iterable[Prefix]) -> Expression:
-    elements = [_element(prefix) for prefix in prefixes]
+    elements = [_element(prefix) for prefix in prefixes if prefix.version == version]
     kind = {"name": _set_name(version), "type": f"ipv{version}_addr", "flags": ["interval"]}
-    return {**_OWN_PLACE, **kind, "elem": elements}
+    return {**kind, "elem": elements}
 
 
 def _element(prefix: Prefix) -> str | Expression:
@@ -115,27 +144,30 @@ def _element(prefix: Prefix) -> str | Expression:
 
 
 def _chain(name: str, kind: str, hook: str) -> Expression:
-    place = {"name": name, "type": kind, "hook": hook, "prio": 0, "policy": "accept"}
-    return {**_OWN_PLACE, **place}
+    return {"name": name, "type": kind, "hook": hook, "prio": 0, "policy": "accept"}
 
 
 def _rule(chain: str, expressions: Iterable[Expression]) -> Expression:
-    return {"rule": {**_OWN_PLACE, "chain": chain, "expr": list(expressions)}}
+    return {"rule": {"chain": chain, "expr": list(expressions)}}
 
 
-def _prerouting(versions: Iterable[int]) -> Iterator[tuple[Expression, ...]]:
+def _prerouting(versions: Iterable[int]) -> Iterator[Rule]:
     yield _is_wireguards(), _ACCEPT
     for version in versions:
         yield _is_steered(version), _force(), _ACCEPT
 
 
-def _outgoing(plan: NetworkPlan, versions: tuple[int, ...]) -> Iterator[tuple[Expression, ...]]:
+def _outgoing(versions: Iterable[int], clamps: Iterable[Rule]) -> Iterator[Rule]:
     yield _is_wireguards(), _ACCEPT
     yield _match("==", {"meta": {"key": "oif"}}, "lo"), _ACCEPT
-    for version in versions:
-        yield _is_steered(version), *_clamp(plan.segment_size(version))
+    yield from clamps
     for version in versions:
         yield _is_steered(version), _force(), _ACCEPT
+
+
+def _clamps(plan: NetworkPlan) -> Iterator[Rule]:
+    for version in _versions(plan):
+        yield _is_steered(version), *_clamp(plan.segment_size(version))
 
 
 def _is_wireguards() -> Expression:

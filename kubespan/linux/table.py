@@ -10,6 +10,7 @@ from typing import Final
 
 from kubespan.linux import nft
 from kubespan.linux.nftables import (
+    STAND_IN,
     TABLE,
     TALOS_TABLE,
     Ruleset,
@@ -18,6 +19,7 @@ from kubespan.linux.nftables import (
     has_table,
     removal,
     ruleset,
+    stand_in,
 )
 from kubespan.linux.report import Failure, Report
 from kubespan.model.errors import ConfigError, SystemFault
@@ -50,7 +52,7 @@ class Table:
     async def bring(self, plan: NetworkPlan) -> Report:
         """Bring the table to the plan."""
         try:
-            return await self._bring(ruleset(plan))
+            return await self._bring(plan)
         except (SystemFault, ConfigError) as error:
             return self._failed(LOAD, error)
 
@@ -58,29 +60,26 @@ class Table:
         """Leave no table of ours."""
         self._loaded = None
         try:
-            if not has_table(await nft.list_tables(), TABLE):
+            if not _is_there(await nft.list_tables()):
                 return Report()
-            await nft.load(removal())
+            await nft.load(removal(TABLE, STAND_IN))
         except (SystemFault, ConfigError) as error:
             return self._failed(REMOVE, error)
         return Report((REMOVE,))
 
-    async def _bring(self, commands: Ruleset) -> Report:
-        if self._loaded is None:
-            is_steered = has_table(await nft.list_tables(), TALOS_TABLE)
-            self._findings = (TALOS,) if is_steered else ()
-        elif commands == self._loaded and not await self._is_touched():
+    async def _bring(self, plan: NetworkPlan) -> Report:
+        commands = ruleset(plan)
+        if commands == self._loaded and not await self._is_touched():
             return Report(findings=self._findings)
-        await self._load(commands)
-        return Report((LOAD,), findings=self._findings)
-
-    async def _load(self, commands: Ruleset) -> None:
+        tables = await nft.list_tables()
+        self._findings = (TALOS,) if has_table(tables, TALOS_TABLE) else ()
         self._settled = self._doubts
-        await nft.load(commands)
+        await _replace(plan, commands, is_there=_is_there(tables))
         listing = await nft.list_table(TABLE)
         # Otherwise somebody changed it in between; then nothing that is listed is like this.
         self._fingerprint = fingerprint(listing) if has_everything(listing, commands) else ""
         self._loaded = commands
+        return Report((LOAD,), findings=self._findings)
 
     async def _is_touched(self) -> bool:
         if self._settled == self._doubts:
@@ -98,3 +97,16 @@ class Table:
     def _failed(self, operation: str, error: SystemFault | ConfigError) -> Report:
         errno = error.errno if isinstance(error, SystemFault) else EINVAL
         return Report(failures=(Failure(operation, errno, str(error)),), findings=self._findings)
+
+
+def _is_there(tables: Ruleset) -> bool:
+    return has_table(tables, TABLE) or has_table(tables, STAND_IN)
+
+
+async def _replace(plan: NetworkPlan, commands: Ruleset, *, is_there: bool) -> None:
+    if not is_there:
+        await nft.load(commands)
+        return
+    await nft.load(stand_in(plan))
+    await nft.load(commands)
+    await nft.load(removal(STAND_IN))

@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from tests.netns.namespace import CommandFailedError, Namespace
 
 _Result = TypeVar("_Result")
+Loop = Callable[[], asyncio.AbstractEventLoop]
 
 
 def quiet_log() -> tuple[FilteringBoundLogger, CapturingLogger]:
@@ -25,13 +26,19 @@ def quiet_log() -> tuple[FilteringBoundLogger, CapturingLogger]:
     return log, kept
 
 
-def run_in(namespace: Namespace, main: Callable[[], Awaitable[_Result]]) -> _Result:
+def run_in(
+    namespace: Namespace, main: Callable[[], Awaitable[_Result]], loop: Loop | None = None
+) -> _Result:
     """Run a coroutine on an event loop of its own in there."""
 
     async def inside() -> _Result:
         return await main()
 
-    return namespace.inside(lambda: asyncio.run(inside()))
+    def run() -> _Result:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(inside())
+
+    return namespace.inside(run)
 
 
 def steering(namespace: Namespace) -> dict[str, Any]:

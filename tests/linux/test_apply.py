@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import uvloop
 from structlog.testing import CapturingLogger
 
 from kubespan.linux import apply as module
@@ -22,7 +23,7 @@ from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.errors import SystemFault
 from kubespan.model.finding import FindingKind
 from tests.linux.plans import PLAN, plan
-from tests.linux.steered import link, quiet_log, run_in, steering
+from tests.linux.steered import Loop, link, quiet_log, run_in, steering
 from tests.netns.namespace import Namespace
 from tests.peers import need
 
@@ -46,7 +47,7 @@ class Steered:
             missing -= set((await asyncio.wait_for(self.reports.get(), WAIT)).done)
 
 
-def steered(namespace: Namespace, work: Work) -> CapturingLogger:
+def steered(namespace: Namespace, work: Work, loop: Loop | None = None) -> CapturingLogger:
     async def main() -> CapturingLogger:
         made = Steered()
         made.applier.start()
@@ -56,7 +57,7 @@ def steered(namespace: Namespace, work: Work) -> CapturingLogger:
             await made.applier.stop()
         return made.logged
 
-    return run_in(namespace, main)
+    return run_in(namespace, main, loop)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,8 @@ ENTER6 = "add IPv6 route ::/0 in table 180 into the mesh"
 LOAD = "load nftables table inet kubespan"
 
 
-def test_everything_once_and_then_nothing(namespace: Namespace, tun: Tun) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_everything_once_and_then_nothing(namespace: Namespace, tun: Tun, loop: Loop) -> None:
     before = steering(namespace)
 
     async def work(host: Steered) -> None:
@@ -103,7 +105,7 @@ def test_everything_once_and_then_nothing(namespace: Namespace, tun: Tun) -> Non
         assert (await host.applier.remove()).failures == ()
         assert await host.applier.remove() == Report()
 
-    logged = steered(namespace, work)
+    logged = steered(namespace, work, loop)
     assert logged.calls == []
     assert {**steering(namespace), "link": None} == {**before, "link": None}
     assert link(namespace) == (True, 1420, ())

@@ -148,6 +148,28 @@ def test_whoever_stops_waiting_cancels_what_was_asked() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fails_does_not_let_anyone_wait() -> None:
+    is_asked = threading.Event()
+
+    async def fail() -> None:
+        await asyncio.to_thread(is_asked.wait)
+        raise ConnectionError("no netlink here")
+
+    async def wait() -> None:
+        is_asked.set()
+        await forever()
+
+    async def main() -> None:
+        thread = NetlinkThread("kubespan-test", fail)
+        thread.start()
+        with pytest.raises(InternalError, match="kubespan-test ended while it was asked"):
+            await thread.ask(wait)
+        thread.stop()
+
+    asyncio.run(main())
+
+
 class Batches:
     """Stands for a netlink socket, whose iterations end with every batch."""
 

@@ -56,7 +56,7 @@ def test_loading_and_listing(namespace: Namespace, loop: Any) -> None:
         assert has_everything(await nft.list_table(TABLE), commands)
         assert has_table(await nft.list_tables(), TABLE)
         for _ in range(2):
-            await nft.load(removal())
+            await nft.load(removal(TABLE))
         assert not has_table(await nft.list_tables(), TABLE)
         with pytest.raises(nft.NftFault) as caught:
             await nft.list_table(TABLE)
@@ -167,7 +167,7 @@ def test_a_kernel_that_knows_no_seal(monkeypatch: pytest.MonkeyPatch, program: P
     monkeypatch.setattr(os, "memfd_create", before_6_3)
     program("cat >&2; exit 1")
     with pytest.raises(nft.NftFault, match="nftables"):
-        in_loop(lambda: nft.load(removal()))
+        in_loop(lambda: nft.load(removal(TABLE)))
 
 
 def test_no_room_for_the_commands(monkeypatch: pytest.MonkeyPatch, program: Program) -> None:

@@ -19,6 +19,7 @@ from kubespan.linux.nftables import (
     has_table,
     removal,
     ruleset,
+    stand_in,
 )
 from kubespan.model.address import Prefix
 from kubespan.model.constants import KUBESPAN_MINIMUM_MTU
@@ -147,8 +148,14 @@ def _network(prefix: dict[str, Any]) -> str:
     return f"{prefix['addr']}/{prefix['len']}"
 
 
+def test_the_stand_in_marks_and_does_nothing_else() -> None:
+    commands = json.dumps(stand_in(PLAN)).replace("kubespan_next", "kubespan")
+    wanted = [c for c in ruleset(PLAN)["nftables"] if "maxseg" not in json.dumps(c)]
+    assert json.loads(commands)["nftables"] == wanted
+
+
 def test_removal_works_whether_it_is_there_or_not() -> None:
-    assert removal() == {"nftables": REPLACED[:2]}
+    assert removal(TABLE) == {"nftables": REPLACED[:2]}
 
 
 def listing(*things: dict[str, Any]) -> Ruleset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubespan.linux import nft
-from kubespan.linux.nftables import Ruleset
+from kubespan.linux.nftables import Ruleset, ruleset, stand_in
 from kubespan.linux.table import LOAD, REMOVE, TALOS, Table
 from kubespan.model.errors import ConfigError
 from tests.linux.plans import PLAN, plan
@@ -72,7 +72,8 @@ def test_a_change_between_loading_and_looking_is_not_missed(
 
     async def load_and_be_touched(commands: Ruleset) -> None:
         await load(commands)
-        namespace.nft("flush chain inet kubespan kubespan_outgoing")
+        if commands == ruleset(PLAN):
+            namespace.nft("flush chain inet kubespan kubespan_outgoing")
 
     async def main() -> None:
         table = Table()
@@ -97,6 +98,47 @@ def test_removal_leaves_other_tables(namespace: Namespace) -> None:
         assert (await table.bring(PLAN)).done == (LOAD,)
 
     run_in(namespace, main)
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_stand_in_that_was_left_goes(namespace: Namespace, is_removed: bool) -> None:
+    async def main() -> None:
+        await nft.load(stand_in(PLAN))
+        table = Table()
+        report = await (table.remove() if is_removed else table.bring(PLAN))
+        assert report.failures == ()
+        assert "kubespan_next" not in namespace.run("nft", "list", "tables")
+
+    run_in(namespace, main)
+
+
+def test_something_marks_at_every_moment(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, whole = nft.load, []
+
+    async def load_and_look(commands: Ruleset) -> None:
+        kept = [name for name in ("kubespan", "kubespan_next") if _marks(namespace, name)]
+        await load(commands)
+        # One that was there before is untouched while another is made, replaced or removed.
+        touched = {
+            t["table"]["name"] for c in commands["nftables"] for t in c.values() if "table" in t
+        }
+        whole.append(bool(set(kept) - touched))
+
+    async def main() -> None:
+        table = Table()
+        await table.bring(PLAN)
+        monkeypatch.setattr(nft, "load", load_and_look)
+        await table.bring(plan("10.0.2.0/24"))
+        assert whole == [True] * 3
+
+    run_in(namespace, main)
+
+
+def _marks(namespace: Namespace, table: str) -> bool:
+    tables = namespace.run("nft", "list", "tables").split()
+    return table in tables and "mark set" in namespace.run("nft", "list", "table", "inet", table)
 
 
 def test_talos_is_noticed(namespace: Namespace) -> None:
