@@ -39,7 +39,7 @@ class Table:
     """What was loaded, and how it looked then. One call at a time."""
 
     def __init__(self) -> None:
-        self._loaded: Ruleset | None = None
+        self._loaded: NetworkPlan | None = None
         self._fingerprint = ""
         self._doubts = 0
         self._settled = 0
@@ -68,17 +68,18 @@ class Table:
         return Report((REMOVE,))
 
     async def _bring(self, plan: NetworkPlan) -> Report:
-        commands = ruleset(plan)
-        if commands == self._loaded and not await self._is_touched():
+        if plan == self._loaded and not await self._is_touched():
             return Report(findings=self._findings)
+        commands = ruleset(plan)
         tables = await nft.list_tables()
         self._findings = (TALOS,) if has_table(tables, TALOS_TABLE) else ()
-        self._settled = self._doubts
+        # Half of a replacement is neither the old plan nor the new one.
+        self._loaded, self._settled = None, self._doubts
         await _replace(plan, commands, is_there=_is_there(tables))
         listing = await nft.list_table(TABLE)
         # Otherwise somebody changed it in between; then nothing that is listed is like this.
         self._fingerprint = fingerprint(listing) if has_everything(listing, commands) else ""
-        self._loaded = commands
+        self._loaded = plan
         return Report((LOAD,), findings=self._findings)
 
     async def _is_touched(self) -> bool:

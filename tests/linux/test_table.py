@@ -171,6 +171,28 @@ def test_what_fails_is_said_and_tried_again(
     run_in(namespace, main)
 
 
+def test_half_a_replacement_is_not_taken_for_what_was_before(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = nft.load
+
+    async def load_the_stand_in_alone(commands: Ruleset) -> None:
+        if commands != stand_in(plan("10.0.0.0/8")):
+            raise nft.NftFault("nft", "Error: Cannot allocate memory")
+        await load(commands)
+
+    async def main() -> None:
+        table = Table()
+        await table.bring(PLAN)
+        with monkeypatch.context() as patch:
+            patch.setattr(nft, "load", load_the_stand_in_alone)
+            assert (await table.bring(plan("10.0.0.0/8"))).failures
+        assert (await table.bring(PLAN)).done == (LOAD,)
+        assert "kubespan_next" not in namespace.run("nft", "list", "tables")
+
+    run_in(namespace, main)
+
+
 def test_a_look_that_fails_leaves_the_doubt(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
