@@ -1,12 +1,14 @@
 """Kernel parameters that keep the mesh's packets out, and the command that mends each.
 
-Reads them and never sets any: they are the host's. Those of the calling thread's network namespace.
+Sets one, on the mesh's own link; all others are the host's, and only read. Those of the calling
+thread's network namespace.
 Linux Documentation/networking/ip-sysctl.rst (rp_filter, src_valid_mark, disable_ipv6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,18 @@ from kubespan.model.finding import Finding, FindingKind
 
 PARAMETERS: Final = Path("/proc/sys/net")
 STRICT: Final = 1
+
+
+def accept_answers(link: str = KUBESPAN_LINK, parameters: Path = PARAMETERS) -> bool:
+    """Let the mesh's own link take packets whose way back is not by it; tell whether it does.
+
+    The link is ours, and what all links have in common is not: that is only found.
+    """
+    place = parameters / "ipv4" / "conf" / link / "rp_filter"
+    with suppress(OSError):
+        if _read(place, absent=0):
+            place.write_text("0")
+    return not _ipv4(parameters, link, "rp_filter")
 
 
 def sysctl_findings(

@@ -16,11 +16,15 @@ from kubespan.mesh.reconciler import Outcome
 from kubespan.mesh.silence import peer_name, silence
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.constants import AFFILIATE_TTL, TUNNEL_OVERHEAD
+from kubespan.model.finding import FindingKind
 from kubespan.model.ipset import Range, prefix_range
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 
 SERVICE_PATIENCE: Final = 10.0
 """Seconds for which a discovery service may be away without anybody being told."""
+
+FINDINGS: Final = {FindingKind.REVERSE_PATH_FILTER: ProblemCode.RP_FILTER}
+"""Codes of what is in the way on this machine; all else is in the way of steering."""
 
 UNKNOWN: Final = KubeSpanPeerStatus()
 
@@ -200,14 +204,13 @@ def _wrong_mtu(text: str, advice: str) -> Problem:
 
 
 def _host(outcome: Outcome, evidence: Evidence) -> Iterator[Problem]:
-    for interface in evidence.strict_reverse_paths:
+    for finding in evidence.findings:
         yield Problem(
-            ProblemCode.RP_FILTER,
+            FINDINGS.get(finding.kind, ProblemCode.STEERING),
             Severity.ERROR,
             "",
-            f"strict reverse-path filtering on {interface} drops what peers send from their own"
-            " addresses",
-            f"make it loose: sysctl -w net.ipv4.conf.{interface}.rp_filter=2",
+            finding.text,
+            finding.next,
         )
     if evidence.clock_behind > 0:
         yield Problem(

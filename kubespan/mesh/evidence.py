@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from kubespan.mesh.mtu import UnderlyingLink
 from kubespan.model.address import Endpoint
+from kubespan.model.finding import Finding
+from kubespan.model.host import UnderlyingLink
 from kubespan.model.keys import PublicKey
 
 
@@ -49,8 +50,8 @@ class Evidence:
     ways: Mapping[Endpoint, UnderlyingLink] = field(default_factory=lambda: MappingProxyType({}))
     """How endpoints are reached."""
 
-    strict_reverse_paths: tuple[str, ...] = ()
-    """Interfaces on which the kernel drops packets whose source it would route elsewhere."""
+    findings: tuple[Finding, ...] = ()
+    """What on this machine is in the way."""
 
     clock_behind: float = 0.0
     """Seconds by which the wall clock is earlier than a moment that is surely past."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kubespan.linux.sysctl import sysctl_findings
+from kubespan.linux.sysctl import accept_answers, sysctl_findings
 from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.finding import FindingKind
 from tests.netns.namespace import Namespace
@@ -118,3 +118,13 @@ def test_what_is_found_is_what_drops(
         namespace.run(*finding.next.split())
     assert gets_in(namespace, tun)
     assert namespace.inside(lambda: sysctl_findings(["lan"])) == ()
+
+
+def test_our_own_link_is_ours_to_set(tmp_path: Path) -> None:
+    for name, value in (("all", 0), ("kubespan", 2)):
+        place = tmp_path / "ipv4" / "conf" / name
+        place.mkdir(parents=True)
+        (place / "rp_filter").write_text(str(value))
+    assert accept_answers(parameters=tmp_path)
+    assert (tmp_path / "ipv4" / "conf" / "kubespan" / "rp_filter").read_text() == "0"
+    assert accept_answers(parameters=tmp_path / "nowhere")

@@ -6,10 +6,12 @@ import pytest
 
 from kubespan.mesh.diagnosis import diagnose
 from kubespan.mesh.evidence import Evidence, ServiceFacts
-from kubespan.mesh.mtu import Mtu, UnderlyingLink
+from kubespan.mesh.mtu import Mtu
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Outcome
 from kubespan.model.address import Endpoint
+from kubespan.model.finding import Finding, FindingKind
+from kubespan.model.host import UnderlyingLink
 from kubespan.model.resources import PeerState
 from tests.mesh.affiliates_of import key
 from tests.mesh.outcomes import outcome, spec, tried
@@ -178,13 +180,22 @@ def test_what_fits_is_said() -> None:
     assert problem.next.startswith("no more than 1320 fits: raise the MTU of eth0")
 
 
+FILTER = Finding(FindingKind.REVERSE_PATH_FILTER, "the kernel drops it", "sysctl -w")
+TALOS = Finding(FindingKind.TALOS, "Talos is here", "leave it")
+
+
 def test_the_host() -> None:
-    evidence = Evidence(strict_reverse_paths=("kubespan",), clock_behind=86_400.0, is_native=False)
-    assert said(outcome(), evidence) == ["! - KS-CLOCK", "! - KS-RPFILTER", "? - KS-SLOWPATH"]
+    evidence = Evidence(findings=(FILTER, TALOS), clock_behind=86_400.0, is_native=False)
+    assert said(outcome(), evidence) == [
+        "! - KS-CLOCK",
+        "! - KS-RPFILTER",
+        "! - KS-STEERING",
+        "? - KS-SLOWPATH",
+    ]
 
 
 def test_the_worst_comes_first() -> None:
-    evidence = Evidence(is_native=False, strict_reverse_paths=("kubespan",))
+    evidence = Evidence(is_native=False, findings=(FILTER,))
     inside = "[fd50:8d60:4238:6302::7]:51820"
     found = outcome((spec(3, PUBLIC), tried(PUBLIC)), (spec(2, inside), UP))
     assert said(found, evidence) == [

@@ -25,7 +25,7 @@ def test_codes_are_those_that_were_promised() -> None:
     assert {code.value for code in ProblemCode} == {
         "KS-NOREPLY", "KS-PSK", "KS-CLOCK", "KS-OVERLAP", "KS-TUNNEL-IN-TUNNEL", "KS-MTU",
         "KS-UDP-BLOCKED", "KS-DISC-DOWN", "KS-DISC-LIMIT", "KS-STALE-AFFILIATE", "KS-RPFILTER",
-        "KS-USERNS", "KS-SLOWPATH",
+        "KS-USERNS", "KS-SLOWPATH", "KS-STEERING",
     }  # fmt: skip
 
 
