@@ -16,10 +16,10 @@ import click
 import uvloop
 
 from kubespan.cli.affiliate_format import FORMATS, Told, create_format
-from kubespan.cli.announcing import Announcing
 from kubespan.cli.duration import parse_duration
 from kubespan.cli.watching import Watching
 from kubespan.config.read import read_config
+from kubespan.daemon.announcing import Announcing
 from kubespan.discovery.client.authorities import Authorities
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig

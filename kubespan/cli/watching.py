@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kubespan.cli.affiliate import Chronicle
 from kubespan.cli.affiliate_format import Told
-from kubespan.cli.announcing import Announcing
+from kubespan.daemon.announcing import Announcing
 from kubespan.discovery.client.authorities import Authorities
 from kubespan.discovery.client.client import Report
 from kubespan.discovery.client.effects import Publish, Tell

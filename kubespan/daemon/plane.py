@@ -18,6 +18,7 @@ from kubespan import fastpath
 from kubespan.api.listener import Listener, listen
 from kubespan.api.server import Server
 from kubespan.device.live import LiveDevice
+from kubespan.linux.sysctl import accept_answers
 from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.constants import KUBESPAN_LINK
 from kubespan.model.errors import ConfigError, SystemFault
@@ -69,6 +70,8 @@ class DataPlane:
         except SystemFault as fault:
             hint = ADVICE.get(fault.errno)
             raise ConfigError(f"{fault}" + (f"; {hint}" if hint else "")) from fault
+        if not accept_answers():
+            self._log.warning("reverse-path filtering on %s could not be set to 0", KUBESPAN_LINK)
         self._live = LiveDevice(self._tun, path, self._log, self._hear_event)
         self._live.start()
         await self._live.device.has_seen_link.wait()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kubespan.cli import announcing as announcings
 from kubespan.cli.affiliate import Event
 from kubespan.cli.affiliate_format import Told
-from kubespan.cli.announcing import Announcing
 from kubespan.cli.watching import Watching
+from kubespan.daemon import announcing as announcings
+from kubespan.daemon.announcing import Announcing
 from kubespan.discovery.client.authorities import Authorities
 from kubespan.discovery.opening import seal_record
 from kubespan.model.cluster import ClusterSecret

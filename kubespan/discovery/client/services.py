@@ -89,6 +89,12 @@ class Services:
         return any(membership.phase is Phase.WATCHING for membership in memberships)
 
     @property
+    def heard_at(self) -> float | None:
+        """When one of them last told anything about members: seconds since boot, None for never."""
+        heard = (client.membership.heard_at for client in self._clients.values())
+        return max((at for at in heard if at is not None), default=None)
+
+    @property
     def addresses(self) -> tuple[IPAddress, ...]:
         """Where we are seen from outside: at most one address a family, IPv4 first."""
         seen: dict[int, IPAddress] = {}

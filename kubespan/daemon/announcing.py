@@ -10,16 +10,16 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import kubespan
-from kubespan.discovery.client.services import Services
 from kubespan.discovery.seal import NONCE_SIZE
 from kubespan.linux.address import read_links_and_addresses
 from kubespan.mesh.local import local_affiliate
+from kubespan.model.address import IPAddress
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig
 from kubespan.model.errors import KubespanError, SystemFault
@@ -36,23 +36,58 @@ SAVE_INTERVAL: Final = 60.0
 """Seconds between two times that the cache is written."""
 
 
+class Announced(Protocol):
+    """Where a record is announced: one service, or many."""
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Where we are seen from outside."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody tells us right now who is there."""
+
+    def announce(self, affiliate: Affiliate) -> int:
+        """Register as this; return how many endpoints cannot be told. Raises BlobRefused."""
+
+    def remember(self, members: Mapping[str, Affiliate]) -> None:
+        """Take these for members until a service tells better."""
+
+
 class Announcing:
     """The host's identity, kept in its state directory, and its record."""
 
     def __init__(self, config: NodeConfig, secret: ClusterSecret) -> None:
         """Read who the host is, or make it. Raises ConfigError and SystemFault."""
         directory = StateDirectory.open(Path(config.state_directory))
-        self._config = config
-        self._hostname = config.hostname or system_hostname()
+        self.config = config
+        """May be replaced by another one of the same cluster; `look_soon` then."""
+
         self.node: NodeIdentity = load_node_identity(directory, os.urandom)
-        self._identity: KubeSpanIdentity | None = None
+        self.identity: KubeSpanIdentity | None = None
+        """None where KubeSpan is off."""
+
         if config.kubespan.enabled:
             links, _ = read_links_and_addresses()
-            self._identity = load_kubespan_identity(directory, config.cluster_id, links, os.urandom)
+            self.identity = load_kubespan_identity(directory, config.cluster_id, links, os.urandom)
+        self.affiliate: Affiliate | None = None
+        """What was last announced."""
+
+        self._system_hostname = system_hostname()
         self._cache = AffiliateCache(directory.path, config.cluster_id, secret)
         self._seen_at: dict[str, int] = {}
+        self._is_due = asyncio.Event()
 
-    def recall(self, services: Services, tell: Callable[[str], None]) -> None:
+    @property
+    def hostname(self) -> str:
+        """What this host is called."""
+        return self.config.hostname or self._system_hostname
+
+    def look_soon(self) -> None:
+        """See at once whether the host is still what was announced."""
+        self._is_due.set()
+
+    def recall(self, services: Announced, tell: Callable[[str], None]) -> None:
         """Let the services begin with whom the cache remembers."""
         recalled = self._cache.load(time.time())
         if recalled.fault is not None:
@@ -60,22 +95,33 @@ class Announcing:
         self._seen_at = {one.affiliate.node_id: one.seen_at for one in recalled.members}
         services.remember({one.affiliate.node_id: one.affiliate for one in recalled.members})
 
-    async def follow(self, services: Services, tell: Callable[[str], None]) -> None:
+    async def follow(
+        self,
+        services: Announced,
+        tell: Callable[[str], None],
+        hear_change: Callable[[], object] = lambda: None,
+    ) -> None:
         """Keep our record at the services what the host is, until cancelled."""
         trouble = ""
         while True:
+            self._is_due.clear()
             try:
-                left_out = services.announce(await self._affiliate(services))
+                affiliate = await self._affiliate(services)
+                left_out = services.announce(affiliate)
+                if affiliate != self.affiliate:
+                    self.affiliate = affiliate
+                    hear_change()
                 news = f"{left_out} of our endpoints cannot be announced" if left_out else ""
             except KubespanError as error:
                 news = f"what this host is cannot be announced: {error}"
             if news not in {"", trouble}:
                 tell(news)
             trouble = news
-            await asyncio.sleep(LOOK_INTERVAL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_due.wait(), LOOK_INTERVAL)
 
     async def save_now_and_then(
-        self, services: Services, members: Callable[[], Sequence[Affiliate]]
+        self, services: Announced, members: Callable[[], Sequence[Affiliate]]
     ) -> None:
         """Write the cache again and again, until cancelled."""
         while True:
@@ -96,11 +142,11 @@ class Announcing:
         remembered = [Remembered(one, self._seen_at[one.node_id]) for one in members]
         self._cache.save(remembered, os.urandom(NONCE_SIZE))
 
-    async def _affiliate(self, services: Services) -> Affiliate:
+    async def _affiliate(self, services: Announced) -> Affiliate:
         links, addresses = await asyncio.to_thread(read_links_and_addresses)
-        host = Host(self._hostname, links, addresses, services.addresses)
+        host = Host(self.hostname, links, addresses, services.addresses)
         return local_affiliate(
-            self._config, self.node, self._identity, host, version=kubespan.__version__
+            self.config, self.node, self.identity, host, version=kubespan.__version__
         )
 
 

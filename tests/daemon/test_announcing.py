@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kubespan.cli import announcing as announcings
-from kubespan.cli.announcing import Announcing, system_hostname
+from kubespan.daemon import announcing as announcings
+from kubespan.daemon.announcing import Announcing, system_hostname
 from kubespan.discovery.client.authorities import Authorities
 from kubespan.discovery.client.services import Services
 from kubespan.discovery.opening import open_record

@@ -1,0 +1,261 @@
+"""One node of a mesh, from its first look to its last.
+
+Gathers facts (who is there, how it stands with peers, how they are reached), has the mesh
+reconciled whenever one of them changes, and has the outcome done: WireGuard configured, the kernel
+steered, discovery told, resources published. Decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
+
+from kubespan.api.publication import Publication
+from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.discovering import Discovering
+from kubespan.daemon.journal import Journal
+from kubespan.daemon.plane import DataPlane
+from kubespan.daemon.reconfiguring import checked, with_start_of
+from kubespan.daemon.resolving import ServiceAddresses
+from kubespan.daemon.steersman import Steersman
+from kubespan.device.clock import Clock
+from kubespan.linux.nft import require_nft
+from kubespan.linux.underlay import UnderlayMonitor, Ways
+from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
+from kubespan.model.address import Endpoint, IPAddress
+from kubespan.model.config import NodeConfig
+from kubespan.model.errors import KubespanError, SystemFault
+from kubespan.model.resources import PeerState
+from kubespan.store.store import Store
+from kubespan.wireguard.effects import Event, PeerEvent
+
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds between two looks: what happens together is looked at together."""
+
+TELLING: Final = frozenset((Event.HANDSHAKE_COMPLETED, Event.ROAMED))
+"""Events after which it may stand otherwise with a peer."""
+
+
+class MeshNode:
+    """A node; made and `run` once, on an event loop."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        written: NodeConfig,
+        announcing: Announcing,
+        log: FilteringBoundLogger,
+        sockets: Path,
+    ) -> None:
+        """Be as the configuration says. Raises ConfigError if no node can be that.
+
+        `written` is the same as its file says it: the environment overrides some of it.
+        """
+        secret = checked(config)
+        self.config = config
+        self.written = written
+        self.announcing = announcing
+        self.clock = Clock()
+        self.store = Store()
+        identity, node_id = self.announcing.identity, self.announcing.node.node_id
+        assert identity is not None
+        self._identity = identity
+        self.publication = Publication(self.store, node_id)
+        self.outcome: Outcome | None = None
+        self.is_started = False
+        """Whether the mesh was steered once."""
+
+        self.ways: Ways = {}
+        """How peers are reached."""
+
+        self.plane = DataPlane(
+            logging.getLogger("kubespan"), self._hear_event, self._hear_gone, sockets
+        )
+        self.discovering = Discovering(
+            config, secret, node_id, self.wake, self.announcing.look_soon, self.tell
+        )
+        self.steersman = Steersman(log, self.wake)
+        self._log = log
+        self._journal = Journal(log)
+        self._reconciler = Reconciler(node_id, identity, secret)
+        self._services = ServiceAddresses(lambda: self.discovering.targets, self.wake)
+        hear = asyncio.get_running_loop().call_soon_threadsafe
+        self._underlay = UnderlayMonitor(lambda ways: hear(self._hear_ways, ways))
+        self._endpoints: frozenset[Endpoint] = frozenset()
+        self._woken, self._left = asyncio.Event(), asyncio.Event()
+        self._reopening: asyncio.Task[None] | None = None
+
+    # Its life.
+
+    async def run(self, ready: Callable[[], object]) -> None:
+        """Be a member until asked to leave, then leave nothing behind.
+
+        `ready` is called when the mesh is steered for the first time. Raises KubespanError.
+        """
+        try:
+            await require_nft()
+            # Before anything is steered: whoever has the interface has the mesh of this machine.
+            await self.plane.open()
+        except BaseException:
+            await self.discovering.stop()
+            raise
+        try:
+            self.announcing.recall(self.discovering, partial(self.tell, is_problem=True))
+            self.steersman.start()
+            self._underlay.start()
+            await self._live(ready)
+        finally:
+            await self._end()
+
+    def leave(self) -> None:
+        """Begin to leave."""
+        self._left.set()
+
+    def wake(self) -> None:
+        """Look at everything again, soon."""
+        self._woken.set()
+
+    def reconfigure(self, written: NodeConfig) -> None:
+        """Be as another configuration of the same cluster says; sessions are kept."""
+        self.written = written
+        config = with_start_of(written, self.config)
+        self.config = self.announcing.config = config
+        self.discovering.configure(config)
+        self.announcing.look_soon()
+        self.wake()
+
+    def tell(self, text: str, is_problem: bool) -> None:
+        """Write a line into the log."""
+        (self._log.warning if is_problem else self._log.info)(text)
+
+    async def _live(self, ready: Callable[[], object]) -> None:
+        chores = [asyncio.ensure_future(chore) for chore in self._chores(ready)]
+        try:
+            done, _ = await asyncio.wait(chores, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+
+    def _chores(self, ready: Callable[[], object]) -> list[Coroutine[Any, Any, object]]:
+        """Return what goes on until the first of it ends, which only the last does in peace."""
+        discovering, tell = self.discovering, partial(self.tell, is_problem=True)
+        return [
+            self._look_again_and_again(ready),
+            self.announcing.follow(discovering, tell, self._hear_host),
+            self.announcing.save_now_and_then(discovering, lambda: discovering.affiliates),
+            self._services.follow(),
+            self._left.wait(),
+        ]
+
+    async def _end(self) -> None:
+        """Take everything back; the farewell goes out meanwhile, so that others know at once."""
+        with suppress(SystemFault):
+            self.announcing.save(self.discovering.affiliates, is_heard=self.discovering.is_heard)
+        farewell = asyncio.ensure_future(self.discovering.stop())
+        self._underlay.stop()
+        await self.steersman.stop(remove=True)
+        await self.plane.close()
+        await farewell
+
+    # Looking, and doing what follows.
+
+    async def _look_again_and_again(self, ready: Callable[[], object]) -> None:
+        while True:
+            self._woken.clear()
+            outcome = self._look()
+            if self.steersman.is_done and not self.is_started:
+                self.is_started = True
+                ready()
+            await asyncio.sleep(SHORTEST_PAUSE)
+            nap = outcome.look_at - self.clock.now().boot
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), max(nap, 0.0))
+
+    def _look(self) -> Outcome:
+        now = self.clock.now()
+        affiliates = self.discovering.affiliates
+        facts = Facts(affiliates, self.plane.readings(), self.ways, self._reserved())
+        outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)
+        self._configure(outcome)
+        self.steersman.follow(outcome.network)
+        self._tell_discovery(outcome)
+        self._follow_ways(outcome)
+        self._publish(outcome, now.wall_ns)
+        self._journal.follow(outcome)
+        return outcome
+
+    def _reserved(self) -> frozenset[IPAddress]:
+        ours = self.announcing.affiliate
+        return self._services.addresses.union(() if ours is None else ours.addresses)
+
+    def _configure(self, outcome: Outcome) -> None:
+        try:
+            self.plane.configure(outcome.interface)
+        except KubespanError as error:
+            self.tell(f"WireGuard could not be configured: {error}", is_problem=True)
+
+    def _tell_discovery(self, outcome: Outcome) -> None:
+        up = {key for key, one in outcome.statuses.items() if one.state is PeerState.UP}
+        self.discovering.set_live(
+            {
+                affiliate.node_id
+                for affiliate in self.discovering.affiliates
+                if affiliate.kubespan is not None and affiliate.kubespan.public_key in up
+            }
+        )
+        self.discovering.set_harvest(
+            {found.affiliate_id: (found.endpoint,) for found in outcome.harvested.values()}
+        )
+
+    def _follow_ways(self, outcome: Outcome) -> None:
+        shown = (status.endpoint for status in outcome.statuses.values())
+        endpoints = frozenset(endpoint for endpoint in shown if endpoint is not None)
+        if endpoints != self._endpoints:
+            self._endpoints = endpoints
+            self._underlay.look(endpoints)
+
+    def _publish(self, outcome: Outcome, wall_ns: int) -> None:
+        publication, ours = self.publication, self.announcing.affiliate
+        publication.publish_config(self.config, wall_ns)
+        publication.publish_identity(self._identity, wall_ns)
+        publication.publish_affiliates(ours, self.discovering.affiliates, wall_ns)
+        publication.publish_outcome(outcome, wall_ns)
+
+    # What happens.
+
+    def _hear_event(self, happened: PeerEvent) -> None:
+        if happened.event in TELLING:
+            self.wake()
+
+    def _hear_ways(self, ways: Ways) -> None:
+        self.ways = ways
+        self.wake()
+
+    def _hear_host(self) -> None:
+        """The host has changed: peers learn it from us before discovery can tell them."""
+        self.plane.hail()
+        self.wake()
+
+    def _hear_gone(self) -> None:
+        self._reopening = asyncio.ensure_future(self._reopen())
+
+    async def _reopen(self) -> None:
+        try:
+            await self.plane.close()
+            await self.plane.open()
+        except KubespanError as error:
+            self.tell(f"the interface could not be made anew: {error}", is_problem=True)
+            self.leave()
+            return
+        self.steersman.again()
+        self.wake()

@@ -1,0 +1,53 @@
+"""The addresses of discovery services, which no peer may have: without them we hear of nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Final
+
+from kubespan.model.address import IPAddress
+
+INTERVAL: Final = 300.0
+"""Seconds after which they are asked for again."""
+
+
+class ServiceAddresses:
+    """What the names of services lead to. Names that lead nowhere keep what they led to before."""
+
+    def __init__(
+        self, targets: Callable[[], Iterable[str]], hear_change: Callable[[], object]
+    ) -> None:
+        self._targets = targets
+        self._hear_change = hear_change
+        self._known: dict[str, frozenset[IPAddress]] = {}
+
+    @property
+    def addresses(self) -> frozenset[IPAddress]:
+        """All of them."""
+        return frozenset[IPAddress]().union(*self._known.values())
+
+    async def follow(self) -> None:
+        """Ask again and again, until cancelled."""
+        while True:
+            before = self.addresses
+            for target in self._targets():
+                found = await _resolve(target)
+                if found:
+                    self._known[target] = found
+            if self.addresses != before:
+                self._hear_change()
+            await asyncio.sleep(INTERVAL)
+
+
+async def _resolve(target: str) -> frozenset[IPAddress]:
+    host, _, port = target.rpartition(":")
+    with suppress(OSError):
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM
+        )
+        return frozenset(ip_address(str(info[4][0]).partition("%")[0]) for info in infos)
+    return frozenset()

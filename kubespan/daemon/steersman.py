@@ -1,0 +1,79 @@
+"""Steers this machine as the latest plan says: one plan at a time, and only the newest.
+
+The kernel takes tens of milliseconds where the mesh takes two; whoever plans must not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from structlog.typing import FilteringBoundLogger
+
+from kubespan.linux.apply import Applier
+from kubespan.linux.report import Report
+from kubespan.model.plan import NetworkPlan
+
+
+class Steersman:
+    """Made, started and stopped on one event loop; `hear` is called there after every change."""
+
+    def __init__(self, log: FilteringBoundLogger, hear: Callable[[], object]) -> None:
+        self._log = log
+        self._hear = hear
+        self._applier = Applier(log, self._note)
+        self._plan: NetworkPlan | None = None
+        self._applied: NetworkPlan | None = None
+        self._is_due = asyncio.Event()
+        self._steering: asyncio.Task[None] | None = None
+        self.report = Report()
+        """What became of the last plan."""
+
+    def start(self) -> None:
+        """Begin, without a plan."""
+        self._applier.start()
+        self._steering = asyncio.create_task(self._steer())
+
+    def follow(self, plan: NetworkPlan) -> None:
+        """Steer as this plan says from now on."""
+        if plan != self._plan:
+            self._plan = plan
+            self._is_due.set()
+
+    def again(self) -> None:
+        """Do the same once more: the interface is another one."""
+        self._applied = None
+        self._is_due.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the newest plan was brought to the kernel."""
+        return self._plan is not None and self._applied is self._plan
+
+    async def stop(self, *, remove: bool) -> None:
+        """End; take everything back, or leave members' packets refused."""
+        if self._steering is not None:
+            self._steering.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._steering
+        if remove:
+            self._note(await self._applier.remove())
+        await self._applier.stop()
+
+    async def _steer(self) -> None:
+        while True:
+            await self._is_due.wait()
+            self._is_due.clear()
+            plan = self._plan
+            if plan is not None:
+                self._note(await self._applier.apply(plan))
+                self._applied = plan
+
+    def _note(self, report: Report) -> None:
+        for failure in set(report.failures) - set(self.report.failures):
+            self._log.error("steering failed", failure=str(failure))
+        for finding in set(report.findings) - set(self.report.findings):
+            self._log.warning("in the way", finding=finding.text, next=finding.next)
+        self.report = report
+        self._hear()

@@ -1,0 +1,97 @@
+"""Plans followed one at a time: the newest counts, and what becomes of it is known."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import pytest
+
+from kubespan.cli.log import create_log
+from kubespan.daemon import steersman as steersmen
+from kubespan.daemon.steersman import Steersman
+from kubespan.linux.report import Failure, Report
+from kubespan.model.address import Prefix
+from kubespan.model.finding import Finding, FindingKind
+from kubespan.model.plan import NetworkPlan
+from tests.discovery.host import until
+
+PLAN = NetworkPlan(IPv6Address("fd00::1"), Prefix.parse("fd00::/64"), 1420)
+
+
+class Kernel:
+    """Takes plans slowly, and says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.applied: list[int] = []
+        self.report = Report()
+        self.is_removed = self.is_stopped = False
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+
+    def start(self) -> None:
+        pass
+
+    async def apply(self, plan: NetworkPlan) -> Report:
+        await self.may_go_on.wait()
+        self.applied.append(plan.mtu)
+        return self.report
+
+    async def remove(self) -> Report:
+        self.is_removed = True
+        return Report()
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+
+
+def test_only_the_newest_plan_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        one = Steersman(create_log(logging.INFO, written), lambda: None)
+        one.start()
+        assert not one.is_done
+        kernel.may_go_on.clear()
+        for mtu in (1300, 1301, 1302):
+            one.follow(replace(PLAN, mtu=mtu))
+            await asyncio.sleep(0)
+        kernel.may_go_on.set()
+        await until(lambda: one.is_done)
+        assert kernel.applied[-1] == 1302
+        assert 1301 not in kernel.applied
+        one.follow(replace(PLAN, mtu=1302))
+        assert one.is_done
+        done = len(kernel.applied)
+        kernel.report = Report(
+            failures=(Failure("add rule", 1, "not permitted"),),
+            findings=(Finding(FindingKind.TALOS, "Talos is here", "leave it"),),
+        )
+        one.again()
+        await until(lambda: len(kernel.applied) > done and one.is_done)
+        one.again()
+        await until(lambda: len(kernel.applied) > done + 1 and one.is_done)
+        assert one.report is kernel.report
+        await one.stop(remove=True)
+        assert kernel.is_removed
+        assert kernel.is_stopped
+
+    asyncio.run(scenario())
+    log = written.getvalue()
+    assert log.count("add rule: not permitted") == 1
+    assert log.count("Talos is here") == 1
+
+
+def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        await Steersman(create_log(logging.INFO, io.StringIO()), lambda: None).stop(remove=False)
+        assert (kernel.is_removed, kernel.is_stopped) == (False, True)
+
+    asyncio.run(scenario())

@@ -1,0 +1,61 @@
+"""What a node shows and lets itself be told, through its socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubespan.api.refusal import Reason, Refused
+from tests.daemon.lone import CONFIG, PEER, LoneNode
+from tests.netns.lab import eventually
+
+pytestmark = pytest.mark.netns
+
+
+def test_it_tells_how_it_stands(lone: LoneNode) -> None:
+    lone.start()
+    status = lone.status()
+    assert status["self"]["name"] == "lonely"
+    assert [peer["label"] for peer in status["peers"]] == ["gateway"]
+    assert status["discovery"] == []
+    eventually("it says that nobody answers", lambda: lone.status()["problems"] != [], 30.0)
+    assert "KS-NOREPLY" in {problem["code"] for problem in lone.status()["problems"]}
+
+
+def test_another_configuration_is_taken_over_at_once(lone: LoneNode) -> None:
+    lone.start()
+    other = CONFIG.replace("198.51.100.0/24", "203.0.113.0/24").encode()
+    assert lone.client.apply(other, dry_run=True) == {
+        "changed": ["static_peers"],
+        "applied": False,
+    }
+    assert lone.client.apply(other) == {"changed": ["static_peers"], "applied": True}
+    assert lone.client.apply(other) == {"changed": [], "applied": False}
+    eventually(
+        "the other network is steered",
+        lambda: "203.0.113.0/24" in lone.namespace.run("nft", "list", "ruleset"),
+        30.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("clusterID: a-cluster", "clusterID: b-cluster", "another cluster id"),
+        ("enabled: true", "enabled: false", "not enabled"),
+        ("hostname: lonely", "hostnam: lonely", "hostnam"),
+    ],
+)
+def test_a_configuration_that_cannot_be_changes_nothing(
+    lone: LoneNode, before: str, after: str, said: str
+) -> None:
+    lone.start()
+    with pytest.raises(Refused, match=said) as refused:
+        lone.client.apply(CONFIG.replace(before, after).encode())
+    assert refused.value.reason is Reason.WRONG
+    assert lone.status()["self"]["name"] == "lonely"
+
+
+def test_a_ping_asks_the_mesh_and_not_the_network(lone: LoneNode) -> None:
+    lone.start()
+    with pytest.raises(Refused, match="no address in the mesh"):
+        lone.client.ping(PEER, 0.2)
