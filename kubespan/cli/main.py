@@ -42,11 +42,15 @@ class Lazy:
 
 
 COMMANDS = {
+    "apply": Lazy("kubespan.cli.apply:apply", "Change the running node's configuration at once."),
     "config": Lazy("kubespan.cli.config:config", "Look at a configuration."),
     "discovery": Lazy("kubespan.cli.discovery:discovery", "Serve discovery, and look into it."),
+    "down": Lazy("kubespan.cli.down:down", "Leave the mesh."),
     "gen": Lazy("kubespan.cli.gen:gen", "Make what a new cluster needs."),
     "get": Lazy("kubespan.cli.get:get", "Show resources of the running node."),
+    "ping": Lazy("kubespan.cli.ping:ping", "Ask a peer for an echo."),
     "status": Lazy("kubespan.cli.status:status", "Say how it stands with the running node."),
+    "up": Lazy("kubespan.cli.up:up", "Become a node of the mesh."),
     "wait": Lazy("kubespan.cli.wait:wait", "Wait until peers are up."),
 }
 """Command by name."""
