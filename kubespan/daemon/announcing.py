@@ -36,6 +36,10 @@ SAVE_INTERVAL: Final = 60.0
 """Seconds between two times that the cache is written."""
 
 
+CLOCK_SLACK: Final = 60.0
+"""Seconds by which a clock may be set back without anything being wrong."""
+
+
 class Announced(Protocol):
     """Where a record is announced: one service, or many."""
 
@@ -76,12 +80,24 @@ class Announcing:
         self._system_hostname = system_hostname()
         self._cache = AffiliateCache(directory.path, config.cluster_id, secret)
         self._seen_at: dict[str, int] = {}
+        self._latest = 0
         self._is_due = asyncio.Event()
 
     @property
     def hostname(self) -> str:
         """What this host is called."""
         return self.config.hostname or self._system_hostname
+
+    def seen_at(self, node_id: str) -> float | None:
+        """When a member was last known to be there, as far as the cache knows: epoch seconds."""
+        return self._seen_at.get(node_id)
+
+    def clock_behind(self, wall: float) -> float:
+        """Return by how many seconds the wall clock is at least behind.
+
+        Whoever the cache remembers was seen in the past, by this host's own clock.
+        """
+        return max(0.0, self._latest - wall - CLOCK_SLACK)
 
     def look_soon(self) -> None:
         """See at once whether the host is still what was announced."""
@@ -93,6 +109,7 @@ class Announcing:
         if recalled.fault is not None:
             tell(f"{self._cache.path}: the cache of members {recalled.fault.value}; not used")
         self._seen_at = {one.affiliate.node_id: one.seen_at for one in recalled.members}
+        self._latest = max(self._seen_at.values(), default=0)
         services.remember({one.affiliate.node_id: one.affiliate for one in recalled.members})
 
     async def follow(

@@ -47,8 +47,13 @@ class Discovering:
         self._down_since: dict[str, float] = {}
         self._remembered: Mapping[str, Affiliate] = {}
         self._announced: Affiliate | None = None
-        self._static: Mapping[str, Affiliate] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self.static: Mapping[str, Affiliate] = {}
+        """Static peers, by raw id."""
+
+        self.heard: Mapping[str, Affiliate] = {}
+        """What services say of members, by raw id: `service/NAME/ID`."""
+
         self.affiliates: tuple[Affiliate, ...] = ()
         """Everybody, joined, in ascending order of ids."""
 
@@ -61,7 +66,7 @@ class Discovering:
         for service in config.services:
             if service not in self._services:
                 self._services[service] = self._join(service)
-        self._static = static_affiliates(config.static_peers)
+        self.static = static_affiliates(config.static_peers)
         self._join_all()
 
     async def stop(self) -> None:
@@ -155,10 +160,9 @@ class Discovering:
                 self._tell(text, is_problem)
 
     def _join_all(self) -> None:
-        raw = dict(self._static)
-        for services in self._services.values():
-            raw.update(services.raw)
-        self.affiliates = merged_affiliates(raw)
+        raw = [services.raw for services in self._services.values()]
+        self.heard = {raw_id: one for service in raw for raw_id, one in service.items()}
+        self.affiliates = merged_affiliates({**self.heard, **self.static})
 
     def _facts(self, service: DiscoveryService, services: Services, now: float) -> ServiceFacts:
         trouble = self._troubles.get(service.name, "")

@@ -33,6 +33,7 @@ from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.config import NodeConfig
 from kubespan.model.errors import KubespanError, SystemFault
 from kubespan.model.resources import PeerState
+from kubespan.store import kind
 from kubespan.store.store import Store
 from kubespan.wireguard.effects import Event, PeerEvent
 
@@ -228,6 +229,8 @@ class MeshNode:
         publication, ours = self.publication, self.announcing.affiliate
         publication.publish_config(self.config, wall_ns)
         publication.publish_identity(self._identity, wall_ns)
+        self.store.publish(kind.SERVICE_AFFILIATES, self.discovering.heard, wall_ns)
+        self.store.publish(kind.STATIC_AFFILIATES, self.discovering.static, wall_ns)
         publication.publish_affiliates(ours, self.discovering.affiliates, wall_ns)
         publication.publish_outcome(outcome, wall_ns)
 

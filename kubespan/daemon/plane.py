@@ -87,6 +87,11 @@ class DataPlane:
         """Return how it stands with every peer; None where there is no interface."""
         return None if self._live is None else self._live.device.readings()
 
+    @property
+    def mtu(self) -> int | None:
+        """What the interface has now; None where that is not known."""
+        return None if self._live is None else self._live.device.mtu or None
+
     def counters(self) -> dict[str, int | str]:
         """Return what became of packets and handshakes, by name."""
         return {} if self._live is None else dict(self._live.device.counters())

@@ -90,10 +90,26 @@ class NodeWindow:
         self._node.leave()
 
     def _seen(self, services: tuple[ServiceFacts, ...]) -> Evidence:
-        node = self._node
+        node, now = self._node, self.now()
         uplinks = {link.name for link in node.ways.values()}
-        findings = (*node.steersman.report.findings, *sysctl_findings(uplinks))
-        return Evidence(services, ways=node.ways, findings=findings, is_native=fastpath.NATIVE)
+        return Evidence(
+            services,
+            interface_mtu=node.plane.mtu,
+            ways=node.ways,
+            findings=(*node.steersman.report.findings, *sysctl_findings(uplinks)),
+            clock_behind=node.announcing.clock_behind(now.wall_ns / 1e9),
+            is_native=fastpath.NATIVE,
+            seen_at={} if node.discovering.is_heard else self._last_seen(now),
+        )
+
+    def _last_seen(self, now: Instant) -> dict[PublicKey, float]:
+        """Return when discovery last spoke of each peer, by the cache: seconds since boot."""
+        found = {}
+        for affiliate in self._node.discovering.affiliates:
+            at = self._node.announcing.seen_at(affiliate.node_id)
+            if affiliate.kubespan is not None and at is not None:
+                found[affiliate.kubespan.public_key] = now.boot - (now.wall_ns / 1e9 - at)
+        return found
 
 
 def _data_plane() -> DataPlane:

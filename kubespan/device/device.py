@@ -156,6 +156,11 @@ class Device:
         former, self._config = self._config, config
         self.perform(configure(self.interface, config, self.now(), former))
 
+    @property
+    def mtu(self) -> int:
+        """What the interface has now, 0 where that is not known."""
+        return self._path.mtu
+
     def readings(self) -> dict[PublicKey, PeerReading]:
         """Return how it stands with every peer, as WireGuard sees it."""
         return readings(self.interface)

@@ -213,3 +213,14 @@ def test_hostname_says_something(
     monkeypatch.setattr(socket, "getfqdn", lambda: full)
     monkeypatch.setattr(socket, "gethostname", lambda: short)
     assert system_hostname() == name
+
+
+def test_a_clock_that_is_behind_what_it_saw_itself(machine: Machine, config: NodeConfig) -> None:
+    first = Announcing(config, SECRET)
+    first.save([Affiliate("b")], is_heard=True)
+    again = Announcing(config, SECRET)
+    again.recall(services_of(again), lambda _: None)
+    at = again.seen_at("b")
+    assert at is not None
+    assert (again.seen_at("c"), again.clock_behind(at)) == (None, 0.0)
+    assert again.clock_behind(at - 1000.0) == 940.0

@@ -72,7 +72,7 @@ def test_two_nodes_see_each_other_through_two_services() -> None:
             await until(lambda: a.ids == ["b"] and b.ids == ["a"])
             await until(lambda: all(f.is_connected for f in a.discovering.facts(1.0)))
             assert a.discovering.is_heard
-            assert [fact.affiliates for fact in a.discovering.facts(1.0)] == [1, 1]
+            await until(lambda: [f.affiliates for f in a.discovering.facts(1.0)] == [1, 1])
             a.discovering.set_live({"b"})
             a.discovering.set_harvest({"b": (Endpoint.parse("192.0.2.1:1"),)})
             await until(lambda: b.discovering.is_heard)

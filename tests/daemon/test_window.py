@@ -59,3 +59,10 @@ def test_a_ping_asks_the_mesh_and_not_the_network(lone: LoneNode) -> None:
     lone.start()
     with pytest.raises(Refused, match="no address in the mesh"):
         lone.client.ping(PEER, 0.2)
+
+
+def test_it_shows_what_each_source_says(lone: LoneNode) -> None:
+    lone.start()
+    (raw,) = lone.client.resources("affiliates", namespace="cluster-raw")["items"]
+    assert raw["metadata"]["id"] == "static/gateway"
+    assert raw["metadata"]["owner"] == "cluster.StaticPeerController"
