@@ -57,19 +57,19 @@ static void *create(void)
     return NULL;
 }
 
-static int seal_one(void *ctx, const uint8_t *key, struct aead_item *item)
+static int seal_one(void *ctx, struct aead_item *item)
 {
     uint8_t nonce[12];
     int n = 0, rest = 0;
 
     aead_nonce(nonce, item->counter);
-    return evp.encrypt_init(ctx, NULL, NULL, key, nonce) == 1 &&
+    return evp.encrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
            evp.encrypt_update(ctx, item->target, &n, item->source, (int)item->length) == 1 &&
            evp.encrypt_final(ctx, item->target + n, &rest) == 1 &&
            evp.ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_SIZE, item->target + item->length) == 1;
 }
 
-static int open_one(void *ctx, const uint8_t *key, struct aead_item *item)
+static int open_one(void *ctx, struct aead_item *item)
 {
     uint8_t nonce[12], tag[AEAD_TAG_SIZE];
     size_t plain = item->length - AEAD_TAG_SIZE;
@@ -77,20 +77,21 @@ static int open_one(void *ctx, const uint8_t *key, struct aead_item *item)
 
     aead_nonce(nonce, item->counter);
     memcpy(tag, item->source + plain, AEAD_TAG_SIZE);
-    return evp.decrypt_init(ctx, NULL, NULL, key, nonce) == 1 &&
+    return evp.decrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
            evp.ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&
            evp.decrypt_update(ctx, item->target, &n, item->source, (int)plain) == 1 &&
            evp.decrypt_final(ctx, item->target + n, &rest) == 1;
 }
 
-/* Leaves no key in the context: the all-zero key overwrites it. */
+/* The key is set once a batch, the nonce for each packet. No key stays in the context: the all-zero one follows it. */
 static const uint8_t zero_key[AEAD_KEY_SIZE];
 
 static void seal(void *context, const uint8_t *key, struct aead_item *items, size_t count)
 {
     struct context *c = context;
+    int keyed = evp.encrypt_init(c->seal, NULL, NULL, key, NULL) == 1;
     for (size_t i = 0; i < count; i++) {
-        items[i].ok = seal_one(c->seal, key, &items[i]);
+        items[i].ok = keyed && seal_one(c->seal, &items[i]);
         if (!items[i].ok) /* in place, the plaintext still lies there */
             wipe(items[i].target, items[i].length + AEAD_TAG_SIZE);
     }
@@ -100,8 +101,9 @@ static void seal(void *context, const uint8_t *key, struct aead_item *items, siz
 static void open_(void *context, const uint8_t *key, struct aead_item *items, size_t count)
 {
     struct context *c = context;
+    int keyed = evp.decrypt_init(c->open, NULL, NULL, key, NULL) == 1;
     for (size_t i = 0; i < count; i++) {
-        items[i].ok = items[i].length >= AEAD_TAG_SIZE && open_one(c->open, key, &items[i]);
+        items[i].ok = keyed && items[i].length >= AEAD_TAG_SIZE && open_one(c->open, &items[i]);
         if (!items[i].ok && items[i].length > AEAD_TAG_SIZE)
             wipe(items[i].target, items[i].length - AEAD_TAG_SIZE);
     }
