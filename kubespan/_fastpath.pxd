@@ -40,6 +40,7 @@ cdef extern from "native/aead.h" nogil:
         uint8_t *target
         size_t length
         uint64_t counter
+        uint32_t head              # zero in WireGuard: lanes never touch it
         int ok
     cdef struct aead_provider:
         const char *name
@@ -49,6 +50,8 @@ cdef extern from "native/aead.h" nogil:
             void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
         void (*open)(
             void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+    const aead_provider *aead_avx2()
+    const aead_provider *aead_portable()
     const aead_provider *aead_libcrypto()
     const aead_provider *aead_libsodium(void *encrypt, void *decrypt)
 

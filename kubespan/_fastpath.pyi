@@ -7,8 +7,8 @@ from typing_extensions import disjoint_base
 
 __test__: dict[str, str]
 
-def use_libcrypto() -> bool:
-    """Serve AEAD by libcrypto; tell whether the machine has it."""
+def use(name: str) -> bool:
+    """Serve AEAD by avx2, portable or libcrypto; tell whether the machine can."""
 
 def use_libsodium(encrypt: int, decrypt: int) -> None:
     """Serve AEAD by the two functions of libsodium at these addresses."""
@@ -24,10 +24,14 @@ class Aead:
     """A batch of packets sealed or opened by the provider in use: for tests and benchmarks."""
 
     def __new__(cls) -> Self: ...
-    def seal(self, key: bytes, packets: list[bytes], counters: list[int]) -> list[bytes | None]:
-        """Each packet sealed under its counter, 16 bytes longer. `key` is 32 bytes."""
+    def seal(
+        self, key: bytes, packets: list[bytes], counters: list[int], head: int = 0
+    ) -> list[bytes | None]:
+        """Each packet sealed under head and counter, 16 bytes longer. `key` is 32 bytes."""
 
-    def open(self, key: bytes, packets: list[bytes], counters: list[int]) -> list[bytes | None]:
+    def open(
+        self, key: bytes, packets: list[bytes], counters: list[int], head: int = 0
+    ) -> list[bytes | None]:
         """Each packet opened, None where the tag is wrong. `key` is 32 bytes."""
 
 @final

@@ -58,10 +58,16 @@ cdef const aead_provider *the_provider = NULL
 
 # ---------------------------------------------------------------------------------- owners
 
-def use_libcrypto():
-    """Serve AEAD by libcrypto; tell whether the machine has it."""
+def use(str name):
+    """Serve AEAD by avx2, portable or libcrypto; tell whether the machine can."""
     global the_provider
-    cdef const aead_provider *found = aead_libcrypto()
+    cdef const aead_provider *found = NULL
+    if name == "avx2":
+        found = aead_avx2()
+    elif name == "portable":
+        found = aead_portable()
+    elif name == "libcrypto":
+        found = aead_libcrypto()
     if found != NULL:
         the_provider = found
     return found != NULL
@@ -116,15 +122,15 @@ cdef class Aead:
         if self.context != NULL:
             self.provider.destroy(self.context)
 
-    def seal(self, bytes key, list packets, list counters):
-        """Each packet sealed under its counter, 16 bytes longer. `key` is 32 bytes."""
-        return self._run(key, packets, counters, True)
+    def seal(self, bytes key, list packets, list counters, uint32_t head=0):
+        """Each packet sealed under head and counter, 16 bytes longer. `key` is 32 bytes."""
+        return self._run(key, packets, counters, head, True)
 
-    def open(self, bytes key, list packets, list counters):
+    def open(self, bytes key, list packets, list counters, uint32_t head=0):
         """Each packet opened, None where the tag is wrong. `key` is 32 bytes."""
-        return self._run(key, packets, counters, False)
+        return self._run(key, packets, counters, head, False)
 
-    cdef list _run(self, bytes key, list packets, list counters, bint sealing):
+    cdef list _run(self, bytes key, list packets, list counters, uint32_t head, bint sealing):
         cdef size_t count = len(packets), i
         cdef aead_item *items = <aead_item *>calloc(count + 1, sizeof(aead_item))
         cdef list targets = []
@@ -141,6 +147,7 @@ cdef class Aead:
             items[i].target = <uint8_t *>PyBytes_AsString(target)
             items[i].length = length
             items[i].counter = counters[i]
+            items[i].head = head
         with nogil:
             if sealing:
                 self.provider.seal(self.context, k, items, count)
@@ -337,6 +344,7 @@ cdef class Keypair:
         item.target = out + HEADER_SIZE
         item.length = length
         item.counter = counter
+        item.head = 0
         self.table.aead.provider.seal(self.table.aead.context, self.state.send_key, &item, 1)
         if not item.ok:
             raise MemoryError("the AEAD provider could not seal")
@@ -354,6 +362,7 @@ cdef class Keypair:
         item.target = <uint8_t *>PyBytes_AsString(plaintext)
         item.length = length - HEADER_SIZE
         item.counter = read_le64(p + 8)
+        item.head = 0
         self.table.aead.provider.open(self.table.aead.context, self.state.receive_key, &item, 1)
         if not item.ok:
             return <int>BAD_TAG

@@ -10,8 +10,8 @@ readonly DEMO_PACKAGES=(iperf3 iproute2 iputils-ping util-linux wireguard-tools)
 # wireguard-go may be missing from the machine's archive; the demonstration then plays both parts.
 readonly PEER_PACKAGES=(wireguard-go)
 readonly TEST_PACKAGES=(
-    busybox-static conntrack cpio ethtool iptables ncat nftables openresolv procps psmisc systemd
-    qemu-system-x86 tcpdump tshark
+    busybox-static conntrack cpio ethtool iptables ncat nftables openresolv procps psmisc
+    qemu-system-x86 systemd tcpdump tshark valgrind
 )
 
 # Builds the official discovery client and the newest wireguard-go. Any other Go will do as well.

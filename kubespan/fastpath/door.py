@@ -28,7 +28,7 @@ def implementation() -> str:
 
 
 def provider() -> str:
-    """Name what seals and opens packets: "libcrypto", "libsodium", or "pynacl" in the pure build.
+    """Name what seals and opens packets: one of `native.PROVIDERS`, "pynacl" in the pure build.
 
     Raises ConfigError when `KUBESPAN_AEAD` asks for what this machine does not have.
     """

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from nacl._sodium import ffi, lib
 
@@ -28,18 +28,31 @@ RawEndpoint: TypeAlias = tuple[bytes, int, int, bytes | None, int]
 """Packed address, port, scope id, packed source or None, number of the source's interface."""
 
 
+PROVIDERS: Final = ("avx2", "libcrypto", "portable", "libsodium")
+"""What can serve AEAD, the fastest first: `python -m bench.aead` compares them."""
+
+
 def choose_provider(wanted: str) -> str:
-    """Name the AEAD provider, chosen at the first call: libcrypto where it is, else libsodium.
+    """Name the AEAD provider, chosen at the first call: the first of `PROVIDERS` to be had.
 
     `wanted` insists on one, empty on none. Raises ConfigError when it cannot be had.
     """
-    if wanted not in ("", "libcrypto", "libsodium"):
-        raise ConfigError(f"KUBESPAN_AEAD={wanted!r}: write libcrypto or libsodium, or unset it")
-    if not _fastpath.provider() and not (wanted != "libsodium" and _fastpath.use_libcrypto()):
-        if wanted == "libcrypto":
-            raise ConfigError("KUBESPAN_AEAD=libcrypto: this machine has none; unset it")
-        _fastpath.use_libsodium(_libsodium("encrypt"), _libsodium("decrypt"))
+    if wanted not in ("", *PROVIDERS):
+        names = ", ".join(PROVIDERS[:-1])
+        raise ConfigError(
+            f"KUBESPAN_AEAD={wanted!r}: write {names} or {PROVIDERS[-1]}, or unset it"
+        )
+    if not _fastpath.provider() and not any(map(use_provider, [wanted] if wanted else PROVIDERS)):
+        raise ConfigError(f"KUBESPAN_AEAD={wanted}: this machine cannot run it; unset it")
     return _fastpath.provider()
+
+
+def use_provider(name: str) -> bool:
+    """Serve AEAD by one of `PROVIDERS` from now on; tell whether this machine can."""
+    if name == "libsodium":
+        _fastpath.use_libsodium(_libsodium("encrypt"), _libsodium("decrypt"))
+        return True
+    return _fastpath.use(name)
 
 
 def _libsodium(verb: str) -> int:

@@ -62,7 +62,7 @@ static int seal_one(void *ctx, struct aead_item *item)
     uint8_t nonce[12];
     int n = 0, rest = 0;
 
-    aead_nonce(nonce, item->counter);
+    aead_nonce(nonce, item);
     return evp.encrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
            evp.encrypt_update(ctx, item->target, &n, item->source, (int)item->length) == 1 &&
            evp.encrypt_final(ctx, item->target + n, &rest) == 1 &&
@@ -75,7 +75,7 @@ static int open_one(void *ctx, struct aead_item *item)
     size_t plain = item->length - AEAD_TAG_SIZE;
     int n = 0, rest = 0;
 
-    aead_nonce(nonce, item->counter);
+    aead_nonce(nonce, item);
     memcpy(tag, item->source + plain, AEAD_TAG_SIZE);
     return evp.decrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
            evp.ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_SIZE, tag) == 1 &&

@@ -24,7 +24,7 @@ static void seal(void *context, const uint8_t *key, struct aead_item *items, siz
     (void)context;
     for (size_t i = 0; i < count; i++) {
         uint8_t nonce[12];
-        aead_nonce(nonce, items[i].counter);
+        aead_nonce(nonce, &items[i]);
         items[i].ok = encrypt(items[i].target, NULL, items[i].source, items[i].length, NULL, 0, NULL, nonce, key) == 0;
         if (!items[i].ok) /* in place, the plaintext still lies there */
             wipe(items[i].target, items[i].length + AEAD_TAG_SIZE);
@@ -36,7 +36,7 @@ static void open_(void *context, const uint8_t *key, struct aead_item *items, si
     (void)context;
     for (size_t i = 0; i < count; i++) {
         uint8_t nonce[12];
-        aead_nonce(nonce, items[i].counter);
+        aead_nonce(nonce, &items[i]);
         items[i].ok = items[i].length >= AEAD_TAG_SIZE && decrypt(items[i].target, NULL, NULL, items[i].source,
                                                                   items[i].length, NULL, 0, nonce, key) == 0;
         if (!items[i].ok && items[i].length > AEAD_TAG_SIZE)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 import kubespan
+from kubespan import fastpath
 from kubespan.cli import wg
 from kubespan.cli.wg import Invocation, LogLevel, invocation
 from kubespan.model.errors import ConfigError
@@ -49,6 +50,15 @@ def test_wrong_arguments_are_answered_by_the_usage(
 ) -> None:
     assert wg.main(arguments) == 0
     assert capsys.readouterr().out.startswith("Usage: kubespan-wg ")
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
+def test_the_usage_names_every_provider() -> None:
+    from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
+
+    *others, last = native.PROVIDERS
+    assert f"{', '.join(others)} or {last}" in wg.USAGE
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,8 +38,9 @@ def test_pure_is_what_the_environment_asks_for() -> None:
 @pytest.mark.parametrize(
     ("environment", "providers"),
     [
-        ({}, ("libcrypto", "libsodium")),
-        ({"KUBESPAN_PURE": "0"}, ("libcrypto", "libsodium")),
+        ({}, ("avx2", "libcrypto", "portable")),
+        ({"KUBESPAN_PURE": "0"}, ("avx2", "libcrypto", "portable")),
+        ({"KUBESPAN_AEAD": "portable"}, ("portable",)),
         ({"KUBESPAN_AEAD": "libsodium"}, ("libsodium",)),
     ],
 )
@@ -54,7 +55,8 @@ def test_native_is_what_was_built(environment: dict[str, str], providers: tuple[
 def test_a_wrong_provider_says_what_to_write() -> None:
     done = ask(KUBESPAN_AEAD="rot13")
     assert done.returncode != 0
-    assert "KUBESPAN_AEAD='rot13': write libcrypto or libsodium, or unset it" in done.stderr
+    names = "avx2, libcrypto, portable or libsodium"
+    assert f"KUBESPAN_AEAD='rot13': write {names}, or unset it" in done.stderr
 
 
 def test_this_process_has_the_path_it_reports() -> None:
