@@ -50,6 +50,7 @@ cdef extern from "native/aead.h" nogil:
             void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
         void (*open)(
             void *context, const uint8_t *key, aead_item *items, size_t count) noexcept nogil
+    const aead_provider *aead_avx512()
     const aead_provider *aead_avx2()
     const aead_provider *aead_portable()
     const aead_provider *aead_libcrypto()

@@ -8,7 +8,7 @@ from typing_extensions import disjoint_base
 __test__: dict[str, str]
 
 def use(name: str) -> bool:
-    """Serve AEAD by avx2, portable or libcrypto; tell whether the machine can."""
+    """Serve AEAD by avx512, avx2, portable or libcrypto; tell whether the machine can."""
 
 def use_libsodium(encrypt: int, decrypt: int) -> None:
     """Serve AEAD by the two functions of libsodium at these addresses."""

@@ -59,10 +59,12 @@ cdef const aead_provider *the_provider = NULL
 # ---------------------------------------------------------------------------------- owners
 
 def use(str name):
-    """Serve AEAD by avx2, portable or libcrypto; tell whether the machine can."""
+    """Serve AEAD by avx512, avx2, portable or libcrypto; tell whether the machine can."""
     global the_provider
     cdef const aead_provider *found = NULL
-    if name == "avx2":
+    if name == "avx512":
+        found = aead_avx512()
+    elif name == "avx2":
         found = aead_avx2()
     elif name == "portable":
         found = aead_portable()

@@ -32,7 +32,7 @@ Makes the WireGuard interface INTERFACE-NAME; configure it with wg(8). Environme
   WG_TUN_FD, WG_UAPI_FD    descriptors of an open TUN device and a listening socket to use
   WG_PROCESS_FOREGROUND=1  the same as -f
   KUBESPAN_PURE=1          every packet in Python: slow, for comparison
-  KUBESPAN_AEAD            what seals packets: avx2, libcrypto, portable or libsodium;
+  KUBESPAN_AEAD            what seals packets: avx512, avx2, libcrypto, portable or libsodium;
                            the default is the first of these that this machine can run
   KUBESPAN_THREADS=1       one thread for both directions instead of one for each
   KUBESPAN_OFFLOAD=0       neither segmentation nor coalescing: for kernels that have it wrong

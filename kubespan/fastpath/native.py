@@ -28,7 +28,7 @@ RawEndpoint: TypeAlias = tuple[bytes, int, int, bytes | None, int]
 """Packed address, port, scope id, packed source or None, number of the source's interface."""
 
 
-PROVIDERS: Final = ("avx2", "libcrypto", "portable", "libsodium")
+PROVIDERS: Final = ("avx512", "avx2", "libcrypto", "portable", "libsodium")
 """What can serve AEAD, the fastest first: `python -m bench.aead` compares them."""
 
 

@@ -37,6 +37,7 @@ struct aead_provider {
 };
 
 /* Kernels of our own; each answers NULL where the processor or the system cannot run it. */
+const struct aead_provider *aead_avx512(void);
 const struct aead_provider *aead_avx2(void);
 const struct aead_provider *aead_portable(void);
 /* Each answers NULL where its library cannot be had. */

@@ -194,7 +194,7 @@ static void run_round(const struct aead_provider *oracle, void *oracle_context, 
 
 static const struct aead_provider *find(const char *name)
 {
-    const struct aead_provider *levels[] = {aead_avx2(), aead_portable()};
+    const struct aead_provider *levels[] = {aead_avx512(), aead_avx2(), aead_portable()};
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
         if (levels[i] && !strcmp(levels[i]->name, name))
             return levels[i];

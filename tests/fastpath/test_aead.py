@@ -210,15 +210,15 @@ def test_misuse_is_named(aead: Any) -> None:
 
 
 def test_an_unknown_provider_is_refused() -> None:
-    with pytest.raises(ConfigError, match="write avx2, libcrypto, portable or libsodium"):
+    with pytest.raises(ConfigError, match="write avx512, avx2, libcrypto, portable or libsodium"):
         native.choose_provider("rot13")
 
 
 def test_a_provider_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fastpath, "provider", lambda: "")
     monkeypatch.setattr(_fastpath, "use", lambda _: False)
-    with pytest.raises(ConfigError, match="KUBESPAN_AEAD=avx2: this machine cannot run it"):
-        native.choose_provider("avx2")
+    with pytest.raises(ConfigError, match="KUBESPAN_AEAD=avx512: this machine cannot run it"):
+        native.choose_provider("avx512")
 
 
 def test_the_fastest_at_hand_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,4 +231,4 @@ def test_the_fastest_at_hand_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fastpath, "provider", lambda: "")
     monkeypatch.setattr(_fastpath, "use", use)
     native.choose_provider("")
-    assert asked == ["avx2", "libcrypto"]
+    assert asked == ["avx512", "avx2", "libcrypto"]

@@ -17,7 +17,7 @@ from tests.peers import leave_out, need
 
 HERE = Path(__file__).parent
 SOURCES = [HERE / "check_aead.c", *(p for p in NATIVE.glob("aead_*.c") if "sodium" not in p.name)]
-LEVELS = ("avx2", "portable")
+LEVELS = ("avx512", "avx2", "portable")
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ABSENT = {2: "there is no libcrypto to compare with", 3: "the processor has no such instructions"}
 ROUNDS = os.environ.get("KUBESPAN_FUZZ_ROUNDS", "200")

@@ -38,8 +38,8 @@ def test_pure_is_what_the_environment_asks_for() -> None:
 @pytest.mark.parametrize(
     ("environment", "providers"),
     [
-        ({}, ("avx2", "libcrypto", "portable")),
-        ({"KUBESPAN_PURE": "0"}, ("avx2", "libcrypto", "portable")),
+        ({}, ("avx512", "avx2", "libcrypto", "portable")),
+        ({"KUBESPAN_PURE": "0"}, ("avx512", "avx2", "libcrypto", "portable")),
         ({"KUBESPAN_AEAD": "portable"}, ("portable",)),
         ({"KUBESPAN_AEAD": "libsodium"}, ("libsodium",)),
     ],
@@ -55,7 +55,7 @@ def test_native_is_what_was_built(environment: dict[str, str], providers: tuple[
 def test_a_wrong_provider_says_what_to_write() -> None:
     done = ask(KUBESPAN_AEAD="rot13")
     assert done.returncode != 0
-    names = "avx2, libcrypto, portable or libsodium"
+    names = "avx512, avx2, libcrypto, portable or libsodium"
     assert f"KUBESPAN_AEAD='rot13': write {names}, or unset it" in done.stderr
 
 
