@@ -131,6 +131,14 @@ def test_every_length_beside_longer_and_shorter_ones(aead: Any, length: int) -> 
     assert aead.open(KEY, expected, list(range(5))) == packets
 
 
+@pytest.mark.parametrize("length", [*range(0, 1200, 7), 1420, 8920])
+def test_every_length_alone(aead: Any, length: int) -> None:
+    packet = bytes(i % 251 for i in range(length))
+    expected = seal_one(KEY, packet, length)
+    assert aead.seal(KEY, [packet], [length]) == [expected]
+    assert aead.open(KEY, [expected], [length]) == [packet]
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 45, 64, MOST_PACKETS])
 def test_every_size_of_a_batch(aead: Any, count: int) -> None:
     packets = [bytes([i % 256]) * (i % 97) for i in range(count)]
@@ -160,27 +168,33 @@ def one_time_key(counter: int) -> tuple[int, int]:
     return r, int.from_bytes(block[16:], "little")
 
 
-def sealed_with_sum(total: int) -> tuple[bytes, int]:
-    """One block of ciphertext whose sum modulo 2^130 - 5 is `total`, its tag, and its counter."""
+def sealed_with_sum(total: int, before: int) -> tuple[bytes, int]:
+    """Ciphertext whose sum modulo 2^130 - 5 is `total`, with its tag; and its counter.
+
+    The last of its blocks decides; there are as many of zero before it as asked.
+    """
     for counter in range(1000):
         r, s = one_time_key(counter)
-        inverse = pow(r, -1, P)
-        block = ((total * inverse - (16 << 64) - 2**128) * inverse) % P
+        inverse, lengths = pow(r, -1, P), (16 * (before + 1) << 64) + 2**128
+        known = sum(2**128 * pow(r, i, P) for i in range(1, before + 1))
+        block = ((total * inverse - lengths) * inverse - known) % P
         if block >> 128 == 1:
             tag = (total + s) % 2**128
-            return (block % 2**128).to_bytes(16, "little") + tag.to_bytes(16, "little"), counter
+            last = (block % 2**128).to_bytes(16, "little")
+            return bytes(16 * before) + last + tag.to_bytes(16, "little"), counter
     raise AssertionError("one in four counters will do")
 
 
+@pytest.mark.parametrize("before", [0, 88])
 @pytest.mark.parametrize(
     "total",
     [*range(6), *range(P - 6, P), *(2**n + d for n in (44, 64, 88, 128, 129) for d in (-1, 0, 1))],
 )
-def test_sums_at_the_edges_of_their_limbs(aead: Any, total: int) -> None:
-    sealed, counter = sealed_with_sum(total)
+def test_sums_at_the_edges_of_their_limbs(aead: Any, total: int, before: int) -> None:
+    sealed, counter = sealed_with_sum(total, before)
     packet = crypto_aead_chacha20poly1305_ietf_decrypt(sealed, b"", nonce(counter), KEY)
     assert aead.seal(KEY, [packet], [counter]) == [sealed]
-    assert aead.open(KEY, [sealed] * 9, [counter] * 9) == [packet] * 9
+    assert aead.open(KEY, [sealed] * 8, [counter] * 8) == [packet] * 8
 
 
 def test_carries_through_every_limb(aead: Any) -> None:
@@ -190,7 +204,8 @@ def test_carries_through_every_limb(aead: Any) -> None:
     packet = bytes(byte ^ 0xFF for byte in pad)
     expected = seal_one(key, packet, 7)
     assert expected[:-16] == b"\xff" * length
-    assert aead.seal(key, [packet] * 8, [7] * 8) == [expected] * 8
+    for count in (1, 8):
+        assert aead.seal(key, [packet] * count, [7] * count) == [expected] * count
 
 
 # ----------------------------------------------------------------------------- what is refused

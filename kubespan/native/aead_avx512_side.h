@@ -1,42 +1,21 @@
 /*
- * Poly1305 of 8 packets side by side with AVX-512 IFMA, for aead_avx512.c alone.
+ * Poly1305 of 8 packets side by side, for aead_avx512.c alone.
  *
- * Each 64-bit lane of a register is another packet. Numbers are three limbs of 44, 44 and 42 bits, so that vpmadd52
- * multiplies them and sums of products fit. A step takes 4 blocks of all 8 packets, by r^4, r^3, r^2 and r, with one
- * carry. Packets of unlike lengths are aligned at their ends: what a shorter one lacks in front are blocks of zero
- * without the 2^128 bit, which leave its sum at zero. Nothing is ever added up across lanes.
+ * Each 64-bit lane of a register is another packet. A step takes 4 blocks of all 8 packets, by r^4, r^3, r^2 and r,
+ * with one carry. Packets of unlike lengths are aligned at their ends: what a shorter one lacks in front are blocks of
+ * zero without the 2^128 bit, which leave its sum at zero. Nothing is ever added up across lanes.
  */
-#ifndef KUBESPAN_AEAD_AVX512_POLY_H
-#define KUBESPAN_AEAD_AVX512_POLY_H
-
-#include <immintrin.h>
+#ifndef KUBESPAN_AEAD_AVX512_SIDE_H
+#define KUBESPAN_AEAD_AVX512_SIDE_H
 
 #include "aead.h"
+#include "aead_avx512_number.h"
 
 enum { SIDE = 8, STEP = 64 };
 
-#define INLINE static inline __attribute__((always_inline))
-#define ALIGNED __attribute__((aligned(64)))
-
-#define LIMB44 0xfffffffffffull
-#define LIMB42 0x3ffffffffffull
-#define BIT128 (1ull << 40) /* in the upper limb */
-
-/* A limb of eight packets, and a number of three. */
-typedef uint64_t limb __attribute__((vector_size(64)));
-struct number {
-    limb l0, l1, l2;
-};
-
-/* A power of r, with 20 times its upper limbs: what overflows 2^130 comes back times 5, and 2^132 is 4 * 2^130. */
-struct power {
-    struct number r;
-    limb s1, s2;
-};
-
-struct poly {
-    struct power powers[4] ALIGNED;     /* r, r^2, r^3, r^4 */
-    uint8_t pieces[SIDE][STEP] ALIGNED; /* blocks copied out of packets, filled up with zeros */
+struct side_scratch {
+    struct power powers[4];                                    /* r, r^2, r^3, r^4 */
+    uint8_t pieces[SIDE][STEP] __attribute__((aligned(64)));   /* blocks copied out of packets, filled up with zeros */
 };
 
 /* The data of eight packets. Lanes without a packet of their own repeat the first. */
@@ -45,64 +24,6 @@ struct side {
     size_t length[SIDE];
     const uint8_t *keys[SIDE]; /* r and s, 32 bytes */
 };
-
-/* Sums of products, apart by limb and by lower and upper half. */
-struct sums {
-    limb low0, high0, low1, high1, low2, high2;
-};
-
-INLINE limb all(uint64_t value) { return (limb)_mm512_set1_epi64((long long)value); }
-
-INLINE void multiply_add(limb *low, limb *high, limb a, limb b)
-{
-    *low = (limb)_mm512_madd52lo_epu64((__m512i)*low, (__m512i)a, (__m512i)b);
-    *high = (limb)_mm512_madd52hi_epu64((__m512i)*high, (__m512i)a, (__m512i)b);
-}
-
-/* sums += n * power. Limbs of n are below 2^52. */
-INLINE void accumulate(struct sums *d, struct number n, const struct power *p)
-{
-    multiply_add(&d->low0, &d->high0, n.l0, p->r.l0);
-    multiply_add(&d->low1, &d->high1, n.l0, p->r.l1);
-    multiply_add(&d->low2, &d->high2, n.l0, p->r.l2);
-    multiply_add(&d->low0, &d->high0, n.l1, p->s2);
-    multiply_add(&d->low1, &d->high1, n.l1, p->r.l0);
-    multiply_add(&d->low2, &d->high2, n.l1, p->r.l1);
-    multiply_add(&d->low0, &d->high0, n.l2, p->s1);
-    multiply_add(&d->low1, &d->high1, n.l2, p->s2);
-    multiply_add(&d->low2, &d->high2, n.l2, p->r.l0);
-}
-
-/* The sums as a number again; its middle limb may exceed 44 bits by a little. An upper half weighs 2^52. */
-INLINE struct number carry(const struct sums *d)
-{
-    struct number h;
-    limb over = d->low0 >> 44;
-    h.l0 = d->low0 & all(LIMB44);
-    h.l1 = d->low1 + (d->high0 << 8) + over;
-    h.l2 = d->low2 + (d->high1 << 8) + (h.l1 >> 44);
-    h.l1 &= all(LIMB44);
-    over = (h.l2 >> 42) + (d->high2 << 10);
-    h.l2 &= all(LIMB42);
-    h.l0 += over + (over << 2);
-    h.l1 += h.l0 >> 44;
-    h.l0 &= all(LIMB44);
-    return h;
-}
-
-INLINE void set_power(struct power *p, struct number n)
-{
-    p->r = n;
-    p->s1 = n.l1 * 20;
-    p->s2 = n.l2 * 20;
-}
-
-static void raise(struct power *p, const struct power *from, const struct power *r)
-{
-    struct sums d = {0};
-    accumulate(&d, from->r, r);
-    set_power(p, carry(&d));
-}
 
 /* 16 bytes of each of eight packets, as their lower and upper 64 bits. */
 INLINE void load_blocks(const uint8_t *const p[SIDE], size_t offset, limb *low, limb *high)
@@ -120,25 +41,11 @@ INLINE void load_blocks(const uint8_t *const p[SIDE], size_t offset, limb *low, 
 #undef BLOCK_OF
 }
 
-INLINE struct number number_of(limb low, limb high, limb bit128)
-{
-    struct number n;
-    n.l0 = low & all(LIMB44);
-    n.l1 = (limb)_mm512_shrdi_epi64((__m512i)low, (__m512i)high, 44) & all(LIMB44);
-    n.l2 = (high >> 24) | bit128;
-    return n;
-}
-
 INLINE struct number block_at(const uint8_t *const p[SIDE], size_t offset, limb bit128)
 {
     limb low, high;
     load_blocks(p, offset, &low, &high);
     return number_of(low, high, bit128);
-}
-
-INLINE struct number plus(struct number a, struct number b)
-{
-    return (struct number){a.l0 + b.l0, a.l1 + b.l1, a.l2 + b.l2};
 }
 
 /* h = (h + first block) * r^4 + second * r^3 + third * r^2 + fourth * r. What depends on h comes last. */
@@ -160,7 +67,7 @@ INLINE size_t body_blocks(size_t length) { return length ? (length - 1) / 16 : 0
  * A step in which some packets have not begun: `lacks` is how many of the four blocks each is short of, or more.
  * Gives where to read the step's 64 bytes, and which blocks count.
  */
-static void begin_lanes(struct poly *s, const uint8_t *p[SIDE], const int64_t lacks[SIDE], limb bits[4])
+static void begin_lanes(struct side_scratch *s, const uint8_t *p[SIDE], const int64_t lacks[SIDE], limb bits[4])
 {
     static const uint8_t nothing[STEP];
     __m512i lacking = _mm512_loadu_si512(lacks);
@@ -179,7 +86,7 @@ static void begin_lanes(struct poly *s, const uint8_t *p[SIDE], const int64_t la
 }
 
 /* The sum over all blocks but each packet's last. */
-static struct number sum_bodies(struct poly *s, const struct side *side)
+static struct number sum_bodies(struct side_scratch *s, const struct side *side)
 {
     const limb whole[4] = {all(BIT128), all(BIT128), all(BIT128), all(BIT128)};
     struct number h = {all(0), all(0), all(0)};
@@ -210,7 +117,7 @@ static struct number sum_bodies(struct poly *s, const struct side *side)
 }
 
 /* And over the last block, filled up with zeros, and the block of lengths: RFC 8439 section 2.8. */
-static struct number sum_ends(struct poly *s, const struct side *side, struct number h)
+static struct number sum_ends(struct side_scratch *s, const struct side *side, struct number h)
 {
     const uint8_t *p[SIDE];
     struct sums d = {0};
@@ -230,32 +137,12 @@ static struct number sum_ends(struct poly *s, const struct side *side, struct nu
     return carry(&d);
 }
 
-/* h modulo 2^130 - 5, in full, as 128 bits: what lies above has no effect on the tag. */
-INLINE void reduce(struct number h, limb *low, limb *high)
-{
-    for (int i = 0; i < 2; i++) {
-        h.l2 += h.l1 >> 44;
-        h.l1 &= all(LIMB44);
-        h.l0 += 5 * (h.l2 >> 42);
-        h.l2 &= all(LIMB42);
-        h.l1 += h.l0 >> 44;
-        h.l0 &= all(LIMB44);
-    }
-    limb g0 = h.l0 + 5, g1 = h.l1 + (g0 >> 44), g2 = h.l2 + (g1 >> 44);
-    __mmask8 beyond = _mm512_test_epi64_mask((__m512i)g2, (__m512i)all(1ull << 42));
-    h.l0 = (limb)_mm512_mask_mov_epi64((__m512i)h.l0, beyond, (__m512i)(g0 & all(LIMB44)));
-    h.l1 = (limb)_mm512_mask_mov_epi64((__m512i)h.l1, beyond, (__m512i)(g1 & all(LIMB44)));
-    h.l2 = (limb)_mm512_mask_mov_epi64((__m512i)h.l2, beyond, (__m512i)g2);
-    *low = h.l0 | (h.l1 << 44);
-    *high = (h.l1 >> 20) | (h.l2 << 24);
-}
-
 /* r, clamped, and as many of its powers as the packets need. */
-static void make_powers(struct poly *s, const struct side *side, int body)
+static void raise_side(struct side_scratch *s, const struct side *side, int body)
 {
     limb low, high;
     load_blocks(side->keys, 0, &low, &high);
-    set_power(&s->powers[0], number_of(low & all(0x0ffffffc0fffffff), high & all(0x0ffffffc0ffffffc), all(0)));
+    set_power(&s->powers[0], clamped(low, high));
     raise(&s->powers[1], &s->powers[0], &s->powers[0]);
     if (!body)
         return;
@@ -274,20 +161,16 @@ INLINE void store_tags(uint8_t *tags, limb low, limb high)
 }
 
 /* The tags of eight packets, one after another. */
-static void make_tags(struct poly *s, const struct side *side, uint8_t *tags)
+static void tag_side(struct side_scratch *s, const struct side *side, uint8_t *tags)
 {
     limb low, high, s_low, s_high;
     size_t longest = 0;
 
     for (int i = 0; i < SIDE; i++)
         longest = side->length[i] > longest ? side->length[i] : longest;
-    make_powers(s, side, longest > 16);
-    reduce(sum_ends(s, side, sum_bodies(s, side)), &low, &high);
+    raise_side(s, side, longest > 16);
     load_blocks(side->keys, 16, &s_low, &s_high);
-    low += s_low;
-    high += s_high;
-    __mmask8 over = _mm512_cmplt_epu64_mask((__m512i)low, (__m512i)s_low);
-    high = (limb)_mm512_mask_add_epi64((__m512i)high, over, (__m512i)high, _mm512_set1_epi64(1));
+    add_s(sum_ends(s, side, sum_bodies(s, side)), s_low, s_high, &low, &high);
     store_tags(tags, low, high);
 }
 
