@@ -2,7 +2,8 @@
 
 Every figure is for the whole batch; the group's name has size and batch, `extra_info` bytes. Python
 objects are made for every packet here, which the lanes never do: compare batches and providers,
-and read absolute figures as upper bounds. `KUBESPAN_AEAD=libsodium` runs the other provider.
+and read absolute figures as upper bounds. `KUBESPAN_AEAD=libsodium` runs another provider;
+`python -m bench.aead` compares them without Python in between.
 """
 
 from __future__ import annotations
