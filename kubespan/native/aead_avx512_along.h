@@ -63,18 +63,18 @@ static void raise_along(struct along_scratch *s, struct number r1, int body)
     struct power r, r2, r3, r4, lower;
 
     set_power(&r, r1);
-    raise(&r2, &r, &r);
-    raise(&r3, &r2, &r);
-    raise(&r4, &r2, &r2);
+    raise_power(&r2, &r, &r);
+    raise_power(&r3, &r2, &r);
+    raise_power(&r4, &r2, &r2);
     set_power(&lower, choose(choose(r4.r, r3.r, 0x0c), choose(r2.r, r.r, 0xc0), 0xf0));
-    raise(&s->last, &lower, &r4);
+    raise_power(&s->last, &lower, &r4);
     set_power(&s->last, choose(lower.r, s->last.r, 0x55));
     if (!body)
         return;
-    raise(&s->powers[0], &r4, &r4);
-    raise(&s->powers[1], &s->powers[0], &s->powers[0]);
-    raise(&s->powers[2], &s->powers[1], &s->powers[0]);
-    raise(&s->powers[3], &s->powers[1], &s->powers[1]);
+    raise_power(&s->powers[0], &r4, &r4);
+    raise_power(&s->powers[1], &s->powers[0], &s->powers[0]);
+    raise_power(&s->powers[2], &s->powers[1], &s->powers[0]);
+    raise_power(&s->powers[3], &s->powers[1], &s->powers[1]);
 }
 
 /* The sum over so many blocks, all whole. */

@@ -79,7 +79,7 @@ INLINE void set_power(struct power *p, struct number n)
     p->s2 = n.l2 * 20;
 }
 
-static void raise(struct power *p, const struct power *from, const struct power *r)
+static void raise_power(struct power *p, const struct power *from, const struct power *r)
 {
     struct sums d = {0};
     accumulate(&d, from->r, r);

@@ -143,11 +143,11 @@ static void raise_side(struct side_scratch *s, const struct side *side, int body
     limb low, high;
     load_blocks(side->keys, 0, &low, &high);
     set_power(&s->powers[0], clamped(low, high));
-    raise(&s->powers[1], &s->powers[0], &s->powers[0]);
+    raise_power(&s->powers[1], &s->powers[0], &s->powers[0]);
     if (!body)
         return;
-    raise(&s->powers[2], &s->powers[1], &s->powers[0]);
-    raise(&s->powers[3], &s->powers[1], &s->powers[1]);
+    raise_power(&s->powers[2], &s->powers[1], &s->powers[0]);
+    raise_power(&s->powers[3], &s->powers[1], &s->powers[1]);
 }
 
 INLINE void store_tags(uint8_t *tags, limb low, limb high)

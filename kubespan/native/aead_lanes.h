@@ -283,9 +283,9 @@ static void run_group(struct scratch *s, const struct aead_item *items, size_t c
         hash_alone(s, runs);
     xor_runs(runs, s->first);
     for (;;) {
-        struct runs *free = before;
+        struct runs *spare = before;
         before = runs;
-        runs = free;
+        runs = spare;
         fill_runs(s, &stream, 0, runs);
         if (!runs->count)
             break;
