@@ -6,7 +6,7 @@ Decides nothing and keeps nothing. Whatever a service does instead of answering 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -29,13 +29,16 @@ from kubespan.discovery.proto.server_pb2 import (
     WatchResponse,
 )
 from kubespan.discovery.record import AffiliateRecord
-from kubespan.model.constants import AFFILIATE_TTL
+from kubespan.model.constants import AFFILIATE_TTL, MAX_AFFILIATES, MAX_ENDPOINTS
 from kubespan.model.errors import KubespanError
 
 CLIENT_VERSION: Final = f"v{kubespan.__version__}"
 
 LONGEST_TEXT: Final = 200
 """Characters of what a service says about a failure."""
+
+MOST_RECORDS: Final = 4 * MAX_AFFILIATES
+"""Records of one answer that are looked at: four times what a service may keep of a cluster."""
 
 _REASONS: Final = {
     StatusCode.OK: FailureReason.ENDED,
@@ -135,8 +138,15 @@ class Conversation:
         return _parse(asked, raw, kind)
 
 
-def _records(affiliates: Iterable[Affiliate]) -> tuple[AffiliateRecord, ...]:
-    return tuple([AffiliateRecord(one.id, one.data, tuple(one.endpoints)) for one in affiliates])
+def _records(affiliates: Sequence[Affiliate]) -> tuple[AffiliateRecord, ...]:
+    """Return the records of an answer, but of too many only so many that it shows."""
+    most = MAX_ENDPOINTS + 1
+    return tuple(
+        [
+            AffiliateRecord(one.id, one.data, tuple(one.endpoints[:most]))
+            for one in affiliates[:MOST_RECORDS]
+        ]
+    )
 
 
 def _parse(asked: Method, raw: bytes, kind: type[_Response]) -> _Response:

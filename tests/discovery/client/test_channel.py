@@ -62,4 +62,4 @@ def test_pings_are_as_rare_as_the_official_client_s() -> None:
     options = dict(OPTIONS)
     assert options["grpc.keepalive_time_ms"] == 180_000
     assert options["grpc.keepalive_timeout_ms"] == 20_000
-    assert options["grpc.max_receive_message_length"] == 16 << 20
+    assert options["grpc.max_receive_message_length"] == 8 << 20

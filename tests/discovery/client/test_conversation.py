@@ -12,11 +12,12 @@ import pytest
 from grpc import StatusCode, aio
 
 from kubespan.discovery.client.channel import open_channel
-from kubespan.discovery.client.conversation import CallFailed, Conversation
+from kubespan.discovery.client.conversation import MOST_RECORDS, CallFailed, Conversation
 from kubespan.discovery.client.effects import Failure, FailureReason
 from kubespan.discovery.method import METHODS, SERVICE
 from kubespan.discovery.proto.server_pb2 import Affiliate, WatchResponse
 from kubespan.discovery.record import AffiliateRecord
+from kubespan.model.constants import MAX_ENDPOINTS
 from tests.discovery.host import CLUSTER, host
 
 Behave = Callable[[aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
@@ -183,6 +184,20 @@ def test_full_cluster_fits_and_more_is_refused() -> None:
         async with answering(returning(huge)) as talk:
             failure = await failure_of(anext(talk.watch()))
             assert failure.reason is FailureReason.EXHAUSTED
+
+    asyncio.run(scenario())
+
+
+def test_no_more_is_made_of_an_answer_than_a_cluster_can_have() -> None:
+    """Two bytes of an answer can name a record, or an endpoint: 8 MiB could fill our memory."""
+    record = Affiliate(id="one", data=b"sealed", endpoints=[b""] * 100_000)
+    raw = WatchResponse(affiliates=[record] + [Affiliate()] * 100_000).SerializeToString()
+
+    async def scenario() -> None:
+        async with answering(returning(raw)) as talk:
+            for records in ((await anext(talk.watch())).records, await talk.list()):
+                assert len(records) == MOST_RECORDS
+                assert len(records[0].endpoints) == MAX_ENDPOINTS + 1
 
     asyncio.run(scenario())
 
