@@ -62,6 +62,15 @@ def test_table_of_nobody_is_a_header() -> None:
     assert create_format("table", marks=True)([]).split()[:2] == ["*", "ID"]
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_new_is_nothing_to_write(name: str) -> None:
+    """As when a service is connected again and everybody is still there."""
+    form = create_format(name, marks=True)
+    assert form([(Event.CREATED, A)])
+    assert form([]) == ""
+    assert form([(Event.DESTROYED, A)])
+
+
 def test_json_is_one_line_each() -> None:
     lines = create_format("json", marks=True)([(Event.CREATED, A), (None, LONG)]).splitlines()
     assert [json.loads(line) for line in lines] == [
