@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, TypeAlias
 
 from grpc import aio
@@ -43,6 +44,8 @@ event loop's does not."""
 
 Report: TypeAlias = Publish | SeenAt | Tell
 Dial: TypeAlias = Callable[[str], aio.Channel]
+Work: TypeAlias = Callable[[], Coroutine[None, None, list[Effect]]]
+"""Makes a call, and returns what follows from its answer."""
 
 
 class Client:
@@ -118,12 +121,10 @@ class Client:
         self._closings.add(closing)
         closing.add_done_callback(self._closings.discard)
 
-    def _begin(
-        self, channel: int, call: Call, id_: str, work: Coroutine[None, None, list[Effect]]
-    ) -> None:
+    def _begin(self, channel: int, call: Call, id_: str, work: Work) -> None:
         async def run() -> None:
             try:
-                effects = await work
+                effects = await work()
             except CallFailed as failed:
                 failure = failed.failure
                 effects = self.membership.handle_failure(channel, call, failure, now(), id_)
@@ -151,21 +152,21 @@ class Client:
 
     def _call(
         self, effect: SayHello | OpenWatch | SendUpdate | SendDelete | AskList
-    ) -> tuple[Call, str, Coroutine[None, None, list[Effect]]]:
+    ) -> tuple[Call, str, Work]:
         """Return a call, whose record it is about, and what makes it and hears the answer."""
         channel = effect.channel
         talk = Conversation(self._channels[channel], self._cluster_id, self._node_id)
         match effect:
             case SayHello():
-                return Call.HELLO, "", self._say_hello(channel, talk)
+                return Call.HELLO, "", partial(self._say_hello, channel, talk)
             case OpenWatch():
-                return Call.WATCH, "", self._watch(channel, talk)
+                return Call.WATCH, "", partial(self._watch, channel, talk)
             case SendUpdate(record=record):
-                return Call.UPDATE, record.id, self._send_update(channel, talk, record)
+                return Call.UPDATE, record.id, partial(self._send_update, channel, talk, record)
             case SendDelete():
-                return Call.DELETE, "", self._send_delete(channel, talk)
+                return Call.DELETE, "", partial(self._send_delete, channel, talk)
             case AskList():
-                return Call.LIST, "", self._ask_list(channel, talk)
+                return Call.LIST, "", partial(self._ask_list, channel, talk)
 
     async def _say_hello(self, channel: int, talk: Conversation) -> list[Effect]:
         greeting = await talk.hello()

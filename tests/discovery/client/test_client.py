@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+
+import pytest
 
 from kubespan.discovery.client.channel import open_channel
 from kubespan.discovery.client.client import Client, Report
@@ -120,6 +123,17 @@ def test_what_is_set_reaches_the_service_and_the_members() -> None:
             await until(lambda: "b" not in a.hosts)
 
     asyncio.run(scenario())
+
+
+def test_call_that_was_never_begun_leaves_nothing_behind(recwarn: pytest.WarningsRecorder) -> None:
+    async def scenario() -> None:
+        one = Member("a", "127.0.0.1:1")
+        one.client.start()
+        await one.client.stop()
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_stop_is_quick_when_there_is_nobody() -> None:
