@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Final, Protocol
 
 import kubespan
@@ -82,6 +83,7 @@ class Announcing:
         self._seen_at: dict[str, int] = {}
         self._latest = 0
         self._is_due = asyncio.Event()
+        self._saving = Lock()
 
     @property
     def hostname(self) -> str:
@@ -149,15 +151,16 @@ class Announcing:
     def save(self, members: Sequence[Affiliate], *, is_heard: bool) -> None:
         """Write whom we know; they were seen just now if a service tells of them.
 
-        Raises SystemFault.
+        Raises SystemFault. May be called in several threads, and waits for its turn.
         """
-        at = int(time.time())
-        seen_at = self._seen_at
-        self._seen_at = {
-            one.node_id: at if is_heard else seen_at.get(one.node_id, at) for one in members
-        }
-        remembered = [Remembered(one, self._seen_at[one.node_id]) for one in members]
-        self._cache.save(remembered, os.urandom(NONCE_SIZE))
+        with self._saving:
+            at = int(time.time())
+            seen_at = self._seen_at
+            self._seen_at = {
+                one.node_id: at if is_heard else seen_at.get(one.node_id, at) for one in members
+            }
+            remembered = [Remembered(one, self._seen_at[one.node_id]) for one in members]
+            self._cache.save(remembered, os.urandom(NONCE_SIZE))
 
     async def _affiliate(self, services: Announced) -> Affiliate:
         links, addresses = await asyncio.to_thread(read_links_and_addresses)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -22,6 +24,7 @@ from kubespan.model.config import DiscoveryService, KubeSpanConfig, NodeConfig
 from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.model.host import HostAddress, Link, OperationalState
 from kubespan.model.resources import Affiliate
+from kubespan.state.cache import Remembered
 from tests.discovery.host import Host, host, until
 
 SECRET = ClusterSecret(bytes(range(32)))
@@ -197,6 +200,38 @@ def test_cache_is_written_now_and_then(
             await saving
 
     asyncio.run(scenario())
+
+
+def test_one_cache_is_written_at_a_time(
+    machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last save comes while one that was given up goes on in its thread."""
+    announcing = Announcing(config, SECRET)
+    is_writing, may_end = Event(), Event()
+    written: list[str] = []
+
+    def write(members: Sequence[Remembered], _nonce: bytes) -> None:
+        name = members[0].affiliate.node_id
+        written.append(f"{name} begins")
+        if name == "early":
+            is_writing.set()
+            assert may_end.wait(30.0)
+        written.append(f"{name} ends")
+
+    monkeypatch.setattr(announcing._cache, "save", write)
+
+    def save(name: str) -> None:
+        announcing.save([Affiliate(name)], is_heard=True)
+
+    with ThreadPoolExecutor(2) as executor:
+        executor.submit(save, "early")
+        assert is_writing.wait(30.0)
+        late = executor.submit(save, "late")
+        with suppress(TimeoutError):
+            late.result(0.05)
+        may_end.set()
+        late.result(30.0)
+    assert written == ["early begins", "early ends", "late begins", "late ends"]
 
 
 @pytest.mark.parametrize(
