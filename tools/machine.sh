@@ -147,6 +147,8 @@ make_environment() {
     wanted="$PWD $version $(cat pyproject.toml setup.py | sha256sum)"
     stamp=".venv/ready${extras:+-$extras}"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        # Through a link it would be emptied for everybody else who uses it.
+        [ ! -L .venv ] || die ".venv is a link to what is not ready for this checkout; remove the link, and run this again."
         say "making .venv with Python $version"
         environment_is "$version" || "$python" -m venv --clear .venv
         local pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
