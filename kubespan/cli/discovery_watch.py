@@ -21,6 +21,7 @@ from kubespan.cli.watching import Watching
 from kubespan.config.read import read_config
 from kubespan.daemon.announcing import Announcing
 from kubespan.discovery.client.authorities import Authorities
+from kubespan.linux.syscall import forbid_core_dumps
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig
 from kubespan.model.errors import ConfigError
@@ -72,6 +73,7 @@ def watch(  # noqa: PLR0917  an argument for each option
     if state is not None:
         config = replace(config, state_directory=state)
     secret = checked_secret(config, file)
+    forbid_core_dumps()
     authorities = Authorities(ca)
     patience = parse_duration(timeout, "--timeout") if once else None
     watching = Watching(

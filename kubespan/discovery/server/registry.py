@@ -28,7 +28,7 @@ from kubespan.model.constants import AFFILIATE_TTL, MAX_AFFILIATES, MAX_ENDPOINT
 class Capacity:
     """What one server takes on; ours to choose, far above what 200 full clusters need."""
 
-    clusters: int = 16_384
+    clusters: int = 65_536
     """How many, empty ones included."""
 
     memory: int = 1 << 30

@@ -28,6 +28,8 @@ class StateFile:
     def __init__(self, directory: Path) -> None:
         """Claim it, making it if need be. Raises ConfigError when it is in use, or SystemFault."""
         self.path = directory / FILE_NAME
+        if directory.exists() and not directory.is_dir():
+            raise ConfigError(f"{directory} is no directory; name one to keep the state in")
         with _faults(f"open the state directory {directory}"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -65,7 +65,7 @@ def test_set_aside_takes_everything_along_and_overwrites_nothing(file: StateFile
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemFault, match="open the state directory"):
-        StateFile(tmp_path / "file")
+        StateFile(tmp_path / "file" / "below")
 
 
 def test_a_file_that_cannot_be(file: StateFile) -> None:
@@ -86,3 +86,9 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is no directory; name one"):
+        StateFile(tmp_path / "file")

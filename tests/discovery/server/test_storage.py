@@ -306,7 +306,7 @@ def test_what_sqlite_cannot_do_here(place: Place, monkeypatch: pytest.MonkeyPatc
 def test_a_directory_that_cannot_be(tmp_path: Path, clock: SetClock) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemFault):
-        open_storage(tmp_path / "file", clock)
+        open_storage(tmp_path / "file" / "below", clock)
 
 
 def sqlite_error(code: int, message: str) -> sqlite3.Error:
