@@ -20,13 +20,13 @@ class DropReason(IntEnum):
     UNKNOWN_PEER = 5  # a static key that is not configured
     LOW_ORDER_POINT = 6  # a Diffie-Hellman result that anyone could know
     BAD_AEAD = 7  # a sealed field of a handshake message or cookie reply does not open
-    OLD_TIMESTAMP = 8  # an initiation not newer than the newest accepted one
+    OLD_TIMESTAMP = 8  # an initiation older than the newest accepted one
     HANDSHAKE_FLOOD = 9  # initiations of one peer closer together than allowed
     UNEXPECTED = 10  # a message that the state it meets is not waiting for
     UNKNOWN_INDEX = 11  # a receiver index that names nothing of the right kind
     KEY_EXPIRED = 12  # a keypair too old to be used
     BAD_TAG = 13  # a transport message does not open
-    REPLAYED = 14  # a counter seen before, or too far behind to tell
+    REPLAYED = 14  # a message seen before, or one too far behind to tell
     BAD_INNER = 15  # an opened packet that is not IP of the length it claims
     WRONG_SOURCE = 16  # an opened packet whose source belongs to another peer
     NO_PEER = 17  # an outgoing packet whose destination belongs to no peer

@@ -179,14 +179,17 @@ class Handshake:
     ) -> None:
         """Accept the initiation that `opened` came from; an initiation of our own is given up.
 
-        Raises ProtocolError, state untouched: NO_KEY, LOW_ORDER_POINT, BAD_AEAD, OLD_TIMESTAMP,
-        HANDSHAKE_FLOOD. Source: paper §5.4.2, §5.1 (replay); the kernel's noise.c (flood).
+        Raises ProtocolError, state untouched: NO_KEY, LOW_ORDER_POINT, BAD_AEAD, REPLAYED,
+        OLD_TIMESTAMP, HANDSHAKE_FLOOD. Source: paper §5.4.2, §5.1 (replay); the kernel's noise.c
+        (flood).
         """
         self._living()
         symmetric = opened.symmetric.copy()
         symmetric.mix_key(self._static_static)  # ss
         timestamp = symmetric.decrypt_and_hash(message.encrypted_timestamp)
-        if timestamp <= self.latest_timestamp:
+        if timestamp == self.latest_timestamp:
+            raise ProtocolError(DropReason.REPLAYED)
+        if timestamp < self.latest_timestamp:
             raise ProtocolError(DropReason.OLD_TIMESTAMP)
         if boot < self.last_initiation_consumed_at + HANDSHAKE_INITIATION_INTERVAL:
             raise ProtocolError(DropReason.HANDSHAKE_FLOOD)

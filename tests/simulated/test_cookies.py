@@ -158,7 +158,7 @@ def test_a_flood_with_a_valid_cookie_is_limited_and_disturbs_nobody_else(pair: P
     pair.bob.drops.clear()
     for _ in range(100):
         pair.net.inject(flood, pair.alice.endpoint, pair.bob, queued=UNDER_LOAD_AFTER)
-    assert pair.bob.drops == {DropReason.OLD_TIMESTAMP: 4, DropReason.RATE_LIMITED: 95}
+    assert pair.bob.drops == {DropReason.REPLAYED: 4, DropReason.RATE_LIMITED: 95}
     # Carol, from another address, is let in at once.
     (retry,) = [t.datagram for t in pair.net.tap if t.sender == carol.endpoint]
     pair.replug()

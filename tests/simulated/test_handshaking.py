@@ -205,10 +205,11 @@ def test_a_duplicate_of_every_datagram_changes_nothing(create_path: CreatePath) 
     packets = [pair.alice_sends() for _ in range(10)]
     pair.run(1.0)
     assert pair.bob.delivered == packets
-    assert pair.bob.drops == {DropReason.OLD_TIMESTAMP: 1, DropReason.REPLAYED: 10}
+    assert pair.bob.drops == {DropReason.REPLAYED: 11}
     # The second response finds an index that names a session, not a handshake.
     assert pair.alice.drops == {DropReason.UNKNOWN_INDEX: 1}
-    assert pair.bob.count(Event.CLOCK_WENT_BACK) == 1
+    # That is no sign of a wrong clock.
+    assert pair.bob.count(Event.CLOCK_WENT_BACK) == 0
 
 
 def test_reordering_loses_nothing(connected: Pair) -> None:
@@ -243,7 +244,7 @@ def test_a_clock_that_went_back_is_told_once_and_heals(pair: Pair) -> None:
     pair.forget()
     for datagram in captured:
         pair.net.inject(datagram, pair.alice.endpoint, pair.bob)
-    assert pair.bob.drops == {DropReason.OLD_TIMESTAMP: 3}
+    assert pair.bob.drops == {DropReason.OLD_TIMESTAMP: 2, DropReason.REPLAYED: 1}
     assert pair.bob.count(Event.CLOCK_WENT_BACK) == 1
     assert pair.sent(pair.bob, RESPONSE) == []
 
