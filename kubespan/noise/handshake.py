@@ -41,7 +41,8 @@ class HandshakeState(Enum):
 
     ZEROED to CREATED_INITIATION to CONSUMED_RESPONSE on one side, ZEROED to CONSUMED_INITIATION to
     CREATED_RESPONSE on the other, then ZEROED again. A new initiation, ours or theirs, may begin
-    anew from anywhere.
+    anew from anywhere. Where theirs crosses one of ours, ours goes on waiting for its answer once
+    theirs is answered: CREATED_INITIATION again.
     """
 
     ZEROED = auto()
@@ -101,6 +102,15 @@ def open_initiation(local: LocalStatic, message: Initiation) -> OpenedInitiation
     return OpenedInitiation(PublicKey(static), symmetric)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An initiation of ours that waits for its answer while we answer one of theirs."""
+
+    symmetric: SymmetricState = field(repr=False)
+    ephemeral: PrivateKey = field(repr=False)
+    local_index: int
+
+
 class Handshake:
     """The handshake with one peer, for as long as that peer is configured.
 
@@ -115,6 +125,7 @@ class Handshake:
         "_remote_ephemeral",
         "_static_static",
         "_symmetric",
+        "_waiting",
         "last_initiation_consumed_at",
         "latest_timestamp",
         "local_index",
@@ -135,6 +146,7 @@ class Handshake:
         self._ephemeral: PrivateKey | None = None
         self._remote_ephemeral: PublicKey | None = None
         self._symmetric: SymmetricState | None = None
+        self._waiting: _Waiting | None = None
         self._static_static = bytearray()
         self._local: LocalStatic | None = None
         self.set_local(local)
@@ -167,6 +179,7 @@ class Handshake:
         symmetric.mix_key(self._static_static)  # ss
         encrypted_timestamp = symmetric.encrypt_and_hash(timestamp)
 
+        self._forget_waiting()
         self._become(HandshakeState.CREATED_INITIATION, symmetric, ephemeral=ephemeral)
         self.local_index = local_index
         self.remote_index = 0
@@ -177,11 +190,12 @@ class Handshake:
     def consume_initiation(
         self, opened: OpenedInitiation, message: Initiation, *, boot: float
     ) -> None:
-        """Accept the initiation that `opened` came from; an initiation of our own is given up.
+        """Accept the initiation that `opened` came from; one of our own waits until it is answered.
 
-        Raises ProtocolError, state untouched: NO_KEY, LOW_ORDER_POINT, BAD_AEAD, REPLAYED,
-        OLD_TIMESTAMP, HANDSHAKE_FLOOD. Source: paper §5.4.2, §5.1 (replay); the kernel's noise.c
-        (flood).
+        Beyond the paper, where ours would be given up: when both begin at once, both would give up,
+        and try again 5 s later, perhaps both at once. Raises ProtocolError, state untouched:
+        NO_KEY, LOW_ORDER_POINT, BAD_AEAD, REPLAYED, OLD_TIMESTAMP, HANDSHAKE_FLOOD.
+        Source: paper §5.4.2, §5.1 (replay); the kernel's noise.c (flood).
         """
         self._living()
         symmetric = opened.symmetric.copy()
@@ -194,6 +208,7 @@ class Handshake:
         if boot < self.last_initiation_consumed_at + HANDSHAKE_INITIATION_INTERVAL:
             raise ProtocolError(DropReason.HANDSHAKE_FLOOD)
 
+        self._set_aside()
         self._become(
             HandshakeState.CONSUMED_INITIATION, symmetric, remote_ephemeral=message.ephemeral
         )
@@ -248,7 +263,8 @@ class Handshake:
     def begin_session(self) -> SessionKeys:
         """Derive the keys of the completed handshake and forget everything that led to them.
 
-        Raises InternalError where no handshake is complete. Source: paper §5.4.5.
+        What is left is an initiation of ours that theirs has crossed, if there is one. Raises
+        InternalError where no handshake is complete. Source: paper §5.4.5.
         """
         is_initiator = self.state is HandshakeState.CONSUMED_RESPONSE
         if not is_initiator and self.state is not HandshakeState.CREATED_RESPONSE:
@@ -262,12 +278,16 @@ class Handshake:
             local_index=self.local_index,
             remote_index=self.remote_index,
         )
+        waiting, self._waiting = self._waiting, None
         self.clear()
+        if waiting is not None:
+            self._resume(waiting)
         return keys
 
     def clear(self) -> None:
         """Forget any handshake under way, wiping its secrets; what outlives a handshake stays."""
         self._become(HandshakeState.ZEROED, None)
+        self._forget_waiting()
         self.local_index = 0
         self.remote_index = 0
 
@@ -295,6 +315,25 @@ class Handshake:
         self._symmetric = symmetric
         self._ephemeral = ephemeral
         self._remote_ephemeral = remote_ephemeral
+
+    def _set_aside(self) -> None:
+        """Let an initiation that waits for its answer wait elsewhere."""
+        if self.state is HandshakeState.CREATED_INITIATION:
+            assert self._symmetric is not None
+            assert self._ephemeral is not None
+            self._waiting = _Waiting(self._symmetric, self._ephemeral, self.local_index)
+            self._symmetric = self._ephemeral = None
+
+    def _resume(self, waiting: _Waiting) -> None:
+        self.state = HandshakeState.CREATED_INITIATION
+        self._symmetric, self._ephemeral = waiting.symmetric, waiting.ephemeral
+        self.local_index = waiting.local_index
+
+    def _forget_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.symmetric.wipe()
+            self._waiting.ephemeral.wipe()
+            self._waiting = None
 
     def _wipe_static_static(self) -> None:
         self._static_static[:] = bytes(len(self._static_static))

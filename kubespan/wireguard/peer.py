@@ -143,8 +143,7 @@ class Peer:
         """Forget sessions, handshake, timers and staged packets; nothing is sent any more."""
         self.timers.stop()
         self._sessions.clear()
-        self._release_handshake()
-        self.handshake.clear()
+        self._abandon_handshake()
         self._last_sent_handshake_at = -inf
         self._attempts = 0
         return self._outbox.drop_staged(DropReason.INTERFACE_DOWN)
@@ -227,6 +226,7 @@ class Peer:
         effects = self._roam(arrival)
         self.slot.note_received(now.boot, MESSAGE_RESPONSE_SIZE, data=False)
         keypair = self._derive_session(now)
+        self._handshake_index = None
         effects.append(self._complete_handshake(Role.INITIATOR, now))
         # Whatever is sent tells the peer that the session works both ways.
         self._outbox.stage_keepalive()
@@ -259,10 +259,9 @@ class Peer:
 
     def _send_response(self, now: Instant) -> list[Effect]:
         self._last_sent_handshake_at = now.boot
-        self._release_handshake()
-        self._handshake_index = self._surroundings.allocate_index(self)
+        # What we may have begun ourselves keeps its index: it may be answered all the same.
         response = self.handshake.create_response(
-            ephemeral=self._ephemeral(), local_index=self._handshake_index
+            ephemeral=self._ephemeral(), local_index=self._surroundings.allocate_index(self)
         )
         self._sessions.install_answered(self._derive_session(now))
         self._tally(Role.RESPONDER, Result.SENT)
@@ -275,6 +274,7 @@ class Peer:
             return []
         effects = [self._complete_handshake(Role.RESPONDER, now)]
         if not self._sessions.is_withheld(keypair):
+            self._abandon_handshake()
             effects += self._outbox.send_staged(keypair, now)
         self._sessions.install_confirmed()
         return effects + self.flush_staged(now)
@@ -315,7 +315,6 @@ class Peer:
 
     def _derive_session(self, now: Instant) -> Keypair:
         keypair = self._sessions.derive(self.handshake.begin_session(), now.boot)
-        self._handshake_index = None
         self.timers.session_derived(now.boot)
         return keypair
 
@@ -327,6 +326,10 @@ class Peer:
         self.last_handshake_wall_ns = now.wall_ns
         self._tally(role, Result.COMPLETED)
         return self._event(Event.HANDSHAKE_COMPLETED, f"as {role}")
+
+    def _abandon_handshake(self) -> None:
+        self._release_handshake()
+        self.handshake.clear()
 
     def _release_handshake(self) -> None:
         if self._handshake_index is not None:
@@ -408,8 +411,7 @@ class Peer:
     def _zero_keys(self) -> list[Effect]:
         self.timers.keys_zeroed()
         self._sessions.clear()
-        self._release_handshake()
-        self.handshake.clear()
+        self._abandon_handshake()
         return [self._event(Event.KEYS_ZEROED)]
 
     def _event(self, event: Event, detail: str = "") -> PeerEvent:

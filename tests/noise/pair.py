@@ -83,4 +83,5 @@ def snapshot(handshake: Handshake) -> tuple[object, ...]:
         bytes(handshake._static_static),
         ephemeral and bytes(ephemeral._secret),
         symmetric and (bytes(symmetric.chaining_key), symmetric.hash),
+        handshake._waiting,
     )

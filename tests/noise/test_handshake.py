@@ -218,8 +218,8 @@ def test_only_a_completed_handshake_begins_a_session(state: HandshakeState) -> N
             ends.responder.begin_session()
 
 
-def test_an_initiation_takes_the_place_of_a_pending_one() -> None:
-    """Simultaneous open: both have called; whoever hears the other first answers."""
+def crossed() -> tuple[Pair, PrivateKey]:
+    """Both have called, and the responder has heard the initiator first."""
     ends = pair()
     initiation = ends.initiation()
     ends.responder.create_initiation(ephemeral=private_key(77), local_index=99, timestamp=moment(1))
@@ -227,9 +227,54 @@ def test_an_initiation_takes_the_place_of_a_pending_one() -> None:
     assert pending is not None
     ends.consume(initiation)
     assert ends.responder.state is HandshakeState.CONSUMED_INITIATION
-    assert pending._secret == bytes(32)
+    return ends, pending
+
+
+def test_an_initiation_that_is_crossed_by_another_waits_until_that_is_answered() -> None:
+    ends, pending = crossed()
     ends.initiator.consume_response(ends.response())
     assert agree(ends.initiator.begin_session(), ends.responder.begin_session())
+    assert ends.responder.state is HandshakeState.CREATED_INITIATION
+    assert (ends.responder.local_index, ends.responder.remote_index) == (99, 0)
+    assert ends.responder._ephemeral is pending
+    assert pending._secret != bytes(32)
+
+
+def test_an_initiation_that_was_crossed_is_answered_all_the_same() -> None:
+    one, other = pair(), pair()
+    first = one.initiation()
+    calling = one.responder.create_initiation(
+        ephemeral=private_key(77), local_index=99, timestamp=moment(1)
+    )
+    one.consume(first)
+    one.response()
+    one.responder.begin_session()
+    # The other end is another pair's initiator, who has the same key.
+    opened = open_initiation(other.initiator_local, Initiation.parse(calling))
+    other.initiator.consume_initiation(opened, Initiation.parse(calling), boot=1.0)
+    answer = other.initiator.create_response(ephemeral=private_key(78), local_index=5)
+    one.responder.consume_response(Response.parse(answer))
+    assert agree(one.responder.begin_session(), other.initiator.begin_session())
+
+
+def test_two_that_cross_the_same_initiation_leave_it_waiting() -> None:
+    ends, pending = crossed()
+    ends.consume(ends.initiation(2), boot=2000.0)
+    ends.response()
+    ends.responder.begin_session()
+    assert ends.responder._ephemeral is pending
+
+
+@pytest.mark.parametrize("begins_anew", [True, False])
+def test_what_waits_is_wiped_when_it_is_forgotten(begins_anew: bool) -> None:
+    ends, pending = crossed()
+    if begins_anew:
+        ends.responder.create_initiation(
+            ephemeral=private_key(78), local_index=100, timestamp=moment(2)
+        )
+    else:
+        ends.responder.clear()
+    assert pending._secret == bytes(32)
 
 
 def test_a_call_back_knows_no_index_of_the_other_end_yet() -> None:

@@ -184,13 +184,33 @@ def test_an_index_is_given_back_when_its_handshake_is_over() -> None:
     assert ends.one.handshake.state is HandshakeState.ZEROED
 
 
-def test_an_answer_takes_the_index_of_our_own_initiation() -> None:
+def test_our_own_initiation_keeps_its_index_until_it_is_not_needed_any_more() -> None:
     ends = Ends()
     ends.other.set_endpoint(HERE.endpoint)
     ends.other.send_initiation(at(0))
+    indices = ends.surroundings[1].indices
     ends.initiation(at(1))
-    assert ends.surroundings[1].indices._handshakes == {}
-    assert len(ends.surroundings[1].indices._keypairs) == 1
+    assert (len(indices._handshakes), len(indices._keypairs)) == (1, 1)
+    session = ends.other.slot.next
+    assert session is not None
+    ends.other.confirm(session, at(2))
+    assert (len(indices._handshakes), len(indices._keypairs)) == (0, 1)
+
+
+def test_both_answer_where_both_began() -> None:
+    ends = Ends()
+    ends.other.set_endpoint(HERE.endpoint)
+    (from_other,) = datagrams(ends.other.send_initiation(at(0)))
+    (to_one,) = datagrams(ends.initiation(at(0)))
+    message = Initiation.parse(from_other)
+    opened = open_initiation(ends.locals[0], message)
+    (to_other,) = datagrams(ends.one.receive_initiation(opened, message, THERE, at(0)))
+    assert Event.HANDSHAKE_COMPLETED in events(
+        ends.one.receive_response(Response.parse(to_one), THERE, at(0))
+    )
+    assert Event.HANDSHAKE_COMPLETED in events(
+        ends.other.receive_response(Response.parse(to_other), HERE, at(0))
+    )
 
 
 def test_stopping_drops_what_waits_and_retiring_forgets_the_keys() -> None:
