@@ -87,6 +87,15 @@ UNDER_LOAD_AFTER: Final = HANDSHAKE_QUEUE // 8
 UNDER_LOAD_STICKY: Final = 1.0
 """How long cookies stay demanded after the queue was last that long. Kernel receive.c."""
 
+FIRST_BURST: Final = 32
+"""New peers that are called at once. Ours."""
+
+FIRST_INTERVAL: Final = 0.002
+"""Least time between the calls to further ones, so that 1,000 take two seconds. Ours."""
+
+DEFERENCE: Final = 0.3
+"""How long the end with the greater key lets the other begin: longer than a round trip. Ours."""
+
 MAX_PROBES: Final = 8
 """Candidates that one initiation goes to, besides the endpoint. Ours."""
 

@@ -202,12 +202,25 @@ class Interface:
         self.allowed_ips.remove_peer(peer)
         self._are_routes_stale = True
 
-    def commit_peer(self, peer: Peer, *, keepalive_turned_on: bool, now: Instant) -> list[Effect]:
-        """Let what was configured about a peer take effect, if the interface is up."""
+    def seek(self, peer: Peer, now: Instant) -> None:
+        """Begin a handshake with a peer soon, wherever it may be."""
+        self._schedule.touch(peer)
+        peer.seek(now)
+
+    def commit_peer(
+        self, peer: Peer, *, keepalive_turned_on: bool, now: Instant, delay: float = 0.0
+    ) -> list[Effect]:
+        """Let what was configured about a peer take effect, if the interface is up.
+
+        With a delay in seconds, a new one is not called before that, unless there is data for it.
+        """
         if not self.is_up:
             return []
         self._schedule.touch(peer)
         peer.start(now)
+        if delay > 0:
+            peer.begin_later(delay, now)
+            return []
         return peer.send_keepalive(now) if keepalive_turned_on else peer.flush_staged(now)
 
     # Packets that go in.

@@ -44,8 +44,10 @@ class Peer:
         "_cookies",
         "_handshake_index",
         "_has_asked_for_rekey",
+        "_initiation",
         "_is_clock_suspected",
         "_last_sent_handshake_at",
+        "_next_probe",
         "_outbox",
         "_sessions",
         "_silent_since",
@@ -76,9 +78,11 @@ class Peer:
         self._cookies = CookieGenerator(public_key)
         self._outbox = Outbox(public_key, self.slot, surroundings.path)
         self._handshake_index: int | None = None
+        self._initiation = b""
         self._last_sent_handshake_at = -inf
         self._silent_since = 0.0
         self._attempts = 0
+        self._next_probe = 0
         self._has_asked_for_rekey = False
         self._is_clock_suspected = False
 
@@ -132,6 +136,19 @@ class Peer:
         if not self.timers.is_running:
             self.timers.start(now.boot)
             self._last_sent_handshake_at = -inf
+
+    def begin_later(self, delay: float, now: Instant) -> None:
+        """Begin a handshake after so many seconds, unless somebody has a reason to before."""
+        self._outbox.stage_keepalive()
+        self._attempts = -1  # what comes then is no repetition
+        self.timers.initiation_planned(now.boot + delay)
+
+    def seek(self, now: Instant) -> None:
+        """Begin a handshake as soon as may be, at candidates too: perhaps the peer has moved."""
+        if not self.timers.is_handshake_expected:
+            self._attempts = 0
+            soonest = self._last_sent_handshake_at + REKEY_TIMEOUT
+            self.timers.initiation_planned(max(now.boot, soonest))
 
     def wake(self, now: Instant) -> list[Effect]:
         """Send what waits, and a keepalive to a peer that is to be kept awake."""
@@ -216,6 +233,16 @@ class Peer:
             self._event(Event.HANDSHAKE_INITIATION_SENT, f"attempt {self._attempts + 1}"),
         ]
 
+    def repeat_initiation(self, now: Instant) -> list[Effect]:
+        """Send what waits for an answer once more, the same bytes, to where the peer is now.
+
+        So an endpoint that has just become known is tried without waiting for REKEY_TIMEOUT; to a
+        peer that has heard it already it is a replay.
+        """
+        if not self._initiation:
+            return []
+        return self._outbox.send(self._initiation, HANDSHAKE_TRAFFIC_CLASS, now)
+
     def receive_response(self, message: Response, arrival: Arrival, now: Instant) -> list[Effect]:
         """Complete the handshake that we began. Raises ProtocolError, and then nothing changed."""
         try:
@@ -226,7 +253,7 @@ class Peer:
         effects = self._roam(arrival)
         self.slot.note_received(now.boot, MESSAGE_RESPONSE_SIZE, data=False)
         keypair = self._derive_session(now)
-        self._handshake_index = None
+        self._handshake_index, self._initiation = None, b""
         effects.append(self._complete_handshake(Role.INITIATOR, now))
         # Whatever is sent tells the peer that the session works both ways.
         self._outbox.stage_keepalive()
@@ -299,14 +326,18 @@ class Peer:
         Whichever of them the peer hears first it answers, and roaming does the rest; further copies
         are replays to it. Beyond the paper: a peer that is never given candidates is not concerned.
         """
-        datagram = self._cookies.add_macs(datagram, now.boot)
+        self._initiation = datagram = self._cookies.add_macs(datagram, now.boot)
         effects = self._outbox.send(datagram, HANDSHAKE_TRAFFIC_CLASS, now)
         if self._is_lost(now):
-            first = self._attempts * MAX_PROBES % max(1, len(self.candidates))
-            turn = (self.candidates[first:] + self.candidates[:first])[:MAX_PROBES]
-            for endpoint in turn:
+            for endpoint in self._probed():
                 effects += self._outbox.send_elsewhere(datagram, endpoint, now)
         return effects
+
+    def _probed(self) -> tuple[Endpoint, ...]:
+        """Return the candidates whose turn it is; the next turn begins with those that follow."""
+        first = self._next_probe % max(1, len(self.candidates))
+        self._next_probe = first + MAX_PROBES
+        return (self.candidates[first:] + self.candidates[:first])[:MAX_PROBES]
 
     def _is_lost(self, now: Instant) -> bool:
         """Whether nobody seems to hear us at the endpoint."""
@@ -334,7 +365,7 @@ class Peer:
     def _release_handshake(self) -> None:
         if self._handshake_index is not None:
             self._surroundings.indices.release(self._handshake_index)
-            self._handshake_index = None
+            self._handshake_index, self._initiation = None, b""
 
     # Receiving packets, and keeping sessions fresh.
 

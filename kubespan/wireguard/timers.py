@@ -6,7 +6,7 @@ second keepalive, the end of the keys) is a deadline kept here. Nothing is sent 
 Paper §6; kernel timers.c.
 
     timer                  due                                                    until
-    RETRANSMIT_HANDSHAKE   initiation sent + REKEY_TIMEOUT + jitter               handshake complete
+    RETRANSMIT_HANDSHAKE   initiation sent + REKEY_TIMEOUT + jitter, or planned   handshake complete
     SEND_KEEPALIVE         first unanswered data received + KEEPALIVE_TIMEOUT     anything sent
     NEW_HANDSHAKE          first unanswered data sent + KEEPALIVE_TIMEOUT
                            + REKEY_TIMEOUT + jitter                               anything received
@@ -100,6 +100,16 @@ class Timers:
         if self.is_running:
             # In this order the sum is never less than boot + REKEY_TIMEOUT, which allows the retry.
             self._retransmit_at = boot + (REKEY_TIMEOUT + jitter)
+
+    @property
+    def is_handshake_expected(self) -> bool:
+        """Whether an initiation is due some time, because one is planned or not answered."""
+        return self._retransmit_at is not None
+
+    def initiation_planned(self, at: float) -> None:
+        """Let an initiation be due then."""
+        if self.is_running:
+            self._retransmit_at = at
 
     def retransmit_expired(self) -> None:
         """Note that the initiation is being sent again, or cannot be and is not any more."""

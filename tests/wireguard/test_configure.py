@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kubespan.model.address import Endpoint, Prefix
+from kubespan.model.constants import DEFERENCE, FIRST_BURST, FIRST_INTERVAL
 from kubespan.model.keys import PresharedKey, PrivateKey, PublicKey
 from kubespan.model.plan import InterfaceConfig, PeerConfig
 from kubespan.testing.simnet import Node, SimNet
-from kubespan.wireguard.configure import configure, readings
+from kubespan.wireguard.configure import configure, readings, start_delay
 from kubespan.wireguard.effects import Event
 from tests.simulated.pair import ALICE, BOB, private_key
 from tests.wireguard.packets import ipv4
@@ -135,3 +136,49 @@ def test_a_copy_of_a_key_survives_the_original() -> None:
     key.wipe()
     assert isinstance(copy.public_key, PublicKey)
     assert copy.raw != bytes(32)
+
+
+def test_a_peer_that_is_moved_again_gets_what_waits_for_an_answer() -> None:
+    two = Two()
+    two.configure(two.alice, config(1, peer(2, endpoint=ELSEWHERE)))
+    two.net.run(1.0)
+    two.configure(two.alice, config(1, peer(2, endpoint=THERE)))
+    first, again = two.net.tap
+    assert (first.receiver, again.receiver) == (ELSEWHERE, THERE)
+    assert first.datagram == again.datagram
+
+
+def test_a_peer_that_lost_the_address_we_write_to_is_sought() -> None:
+    two = Two()
+    two.configure(two.bob, config(2, peer(1)))
+    there = f"{THERE.address}/32"
+    two.configure(two.alice, config(1, peer(2, there, "10.9.0.0/16", endpoint=THERE)))
+    two.net.run(10.0)
+    two.net.tap.clear()
+    # Any other network may come and go.
+    two.configure(two.alice, config(1, peer(2, there, endpoint=THERE)))
+    two.net.run(0.1)
+    assert two.net.tap == []
+    moved = replace(peer(2, endpoint=None), candidates=(ELSEWHERE,))
+    two.configure(two.alice, config(1, moved))
+    two.net.run(0.005)
+    assert [sent.receiver for sent in two.net.tap] == [THERE, ELSEWHERE]
+
+
+def test_a_peer_without_a_place_is_not_sought() -> None:
+    two = Two()
+    two.configure(two.alice, config(1, peer(2, "10.9.0.0/16")))
+    two.configure(two.alice, config(1, peer(2)))
+    two.net.run(1.0)
+    assert two.net.tap == []
+
+
+def test_the_greater_key_waits_and_so_does_who_is_far_behind() -> None:
+    small, great = sorted((key(1), key(2)), key=lambda one: one.raw)
+    assert start_delay(small, great, 0) == start_delay(None, great, 0) == 0.0
+    assert start_delay(great, small, FIRST_BURST) == DEFERENCE
+    assert start_delay(small, great, FIRST_BURST + 10) == 10 * FIRST_INTERVAL
+
+
+def key(number: int) -> PublicKey:
+    return private_key(number).public_key

@@ -302,3 +302,68 @@ def test_a_peer_that_falls_silent_is_looked_for_at_candidates() -> None:
     assert ends.one.unanswered_since == at(1).boot
     ends.one.slot.note_received(at(18).boot, 32, data=False)
     assert ends.one.unanswered_since is None
+
+
+def test_candidates_take_turns_whatever_becomes_of_the_count() -> None:
+    ends = Ends()
+    candidates = tuple(Endpoint.parse(f"198.51.100.{number}:9") for number in range(20))
+    ends.one.candidates = candidates
+    for number in range(3):
+        # As when it is moved to another endpoint: the count begins anew, the turn does not.
+        sent = places(ends.one.send_initiation(at(6 * number)))
+        assert set(sent[1:]) == {candidates[(8 * number + n) % 20] for n in range(8)}
+
+
+def test_a_handshake_may_be_begun_later() -> None:
+    ends = Ends()
+    ends.one.begin_later(2.0, at(0))
+    assert ends.one.handle_timeout(at(1.9)) == []
+    (told,) = [e for e in ends.one.handle_timeout(at(2)) if isinstance(e, PeerEvent)]
+    assert (told.event, told.detail) == (Event.HANDSHAKE_INITIATION_SENT, "attempt 1")
+
+
+def test_data_does_not_wait_for_a_handshake_that_is_planned() -> None:
+    ends = Ends()
+    ends.one.begin_later(2.0, at(0))
+    assert events(ends.one.send_packet(PACKET, at(1))) == [Event.HANDSHAKE_INITIATION_SENT]
+    # Nor is one begun that the peer made unnecessary.
+    ends.other.begin_later(2.0, at(0))
+    ends.handshake(at(6))
+    session = ends.other.slot.next
+    assert session is not None
+    ends.other.confirm(session, at(6))
+    assert ends.other.handle_timeout(at(7)) == []
+
+
+def test_a_peer_that_may_have_moved_is_sought_at_candidates_too() -> None:
+    ends = Ends()
+    ends.handshake(at(0))
+    ends.one.candidates = (Endpoint.parse("198.51.100.1:9"),)
+    ends.one.seek(at(20))
+    assert len(places(ends.one.handle_timeout(at(20)))) == 2
+    # What is under way already will look there by itself.
+    ends.one.seek(at(21))
+    assert ends.one.handle_timeout(at(24)) == []
+
+
+def test_nobody_is_sought_within_five_seconds_of_a_handshake() -> None:
+    ends = Ends()
+    ends.handshake(at(0))
+    ends.one.seek(at(1))
+    assert ends.one.handle_timeout(at(4.9)) == []
+    assert events(ends.one.handle_timeout(at(5))) == [Event.HANDSHAKE_INITIATION_SENT]
+
+
+def test_what_waits_for_an_answer_can_be_sent_elsewhere() -> None:
+    ends = Ends()
+    assert ends.one.repeat_initiation(at(0)) == []
+    (first,) = datagrams(ends.one.send_initiation(at(0)))
+    elsewhere = Endpoint.parse("198.51.100.1:9")
+    ends.one.set_endpoint(elsewhere)
+    again = ends.one.repeat_initiation(at(1))
+    assert (datagrams(again), places(again)) == ([first], [elsewhere])
+    message = Initiation.parse(first)
+    opened = open_initiation(ends.locals[1], message)
+    (answer,) = datagrams(ends.other.receive_initiation(opened, message, HERE, at(1)))
+    ends.one.receive_response(Response.parse(answer), THERE, at(1))
+    assert ends.one.repeat_initiation(at(2)) == []

@@ -202,3 +202,13 @@ def test_the_next_check_is_the_earliest_deadline() -> None:
     watch.timers.session_derived(START)
     watch.timers.initiation_sent(START, JITTER)
     assert watch.timers.next_check(START) == START + 5.25
+
+
+def test_an_initiation_can_be_planned_while_the_peer_is_there() -> None:
+    timers = Timers(PureSlot())
+    timers.initiation_planned(5.0)
+    assert not timers.is_handshake_expected
+    timers.start(1.0)
+    timers.initiation_planned(5.0)
+    assert timers.is_handshake_expected
+    assert (timers.due(4.9), timers.due(5.0)) == ([], [Timer.RETRANSMIT_HANDSHAKE])
