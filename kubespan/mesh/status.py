@@ -89,14 +89,15 @@ def _observed(status: KubeSpanPeerStatus, reading: PeerReading | None) -> KubeSp
 
 
 def _state(status: KubeSpanPeerStatus, now: float) -> PeerState:
-    since_change = now - _moment(status.last_endpoint_change_at)
-    if since_change > PEER_DOWN_AFTER:
-        is_up = now - _moment(status.last_handshake_at) < PEER_DOWN_AFTER
+    # Sums, as in `next_look_at`: a look at the very moment must not find it a little too early.
+    changed_at = _moment(status.last_endpoint_change_at)
+    if now > changed_at + PEER_DOWN_AFTER:
+        is_up = now < _moment(status.last_handshake_at) + PEER_DOWN_AFTER
     else:
         is_up = _is_fresh(status)
     if is_up:
         return PeerState.UP
-    if since_change < ENDPOINT_CONNECTION_TIMEOUT or status.last_used_endpoint is None:
+    if now < changed_at + ENDPOINT_CONNECTION_TIMEOUT or status.last_used_endpoint is None:
         return PeerState.UNKNOWN
     return PeerState.DOWN
 

@@ -144,6 +144,20 @@ def test_when_to_look_next(before: KubeSpanPeerStatus, seen: PeerReading | None,
     assert next_look_at(next_status(before, seen, endpoints, NOW), seen, NOW) == at
 
 
+@pytest.mark.parametrize("handshake_at", [1000.12, 0.1 + 0.2, 7.3])
+def test_a_look_at_the_very_moment_finds_what_it_was_for(handshake_at: float) -> None:
+    seen = PeerReading(A, handshake_at)
+    before = KubeSpanPeerStatus("peer", A, last_used_endpoint=A, last_endpoint_change_at=-1.0)
+    status = next_status(before, seen, (A,), handshake_at + 1)
+    moment = next_look_at(status, seen, handshake_at + 1)
+    assert next_status(status, seen, (A,), moment).state is PeerState.DOWN
+    tried = KubeSpanPeerStatus(
+        "peer", A, last_used_endpoint=A, last_endpoint_change_at=handshake_at
+    )
+    moment = next_look_at(tried, PeerReading(A), handshake_at)
+    assert next_status(tried, PeerReading(A), (A,), moment).state is PeerState.DOWN
+
+
 def test_a_peer_that_was_up_is_looked_at_without_a_reading_too() -> None:
     status = next_status(used(A, 100), reading(75), (A,), NOW)
     assert next_look_at(status, None, NOW) == NOW + 200
