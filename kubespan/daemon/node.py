@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -28,20 +28,15 @@ from kubespan.daemon.steersman import Steersman
 from kubespan.device.clock import Clock
 from kubespan.linux.nft import require_nft
 from kubespan.linux.underlay import UnderlayMonitor, Ways
-from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
+from kubespan.mesh.reconciler import WORTH_A_LOOK, Facts, Outcome, Reconciler
 from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.config import NodeConfig
+from kubespan.model.constants import HAIL_DELAYS, LOOK_INTERVAL
 from kubespan.model.errors import KubespanError, SystemFault
 from kubespan.model.resources import PeerState
 from kubespan.store import kind
 from kubespan.store.store import Store
-from kubespan.wireguard.effects import Event, PeerEvent
-
-SHORTEST_PAUSE: Final = 0.05
-"""Seconds between two looks: what happens together is looked at together."""
-
-TELLING: Final = frozenset((Event.HANDSHAKE_COMPLETED, Event.ROAMED))
-"""Events after which it may stand otherwise with a peer."""
+from kubespan.wireguard.effects import PeerEvent
 
 
 class MeshNode:
@@ -177,7 +172,7 @@ class MeshNode:
             if self.steersman.is_done and not self.is_started:
                 self.is_started = True
                 ready()
-            await asyncio.sleep(SHORTEST_PAUSE)
+            await asyncio.sleep(LOOK_INTERVAL)
             nap = outcome.look_at - self.clock.now().boot
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(nap, 0.0))
@@ -185,7 +180,13 @@ class MeshNode:
     def _look(self) -> Outcome:
         now = self.clock.now()
         affiliates = self.discovering.affiliates
-        facts = Facts(affiliates, self.plane.readings(), self.ways, self._reserved())
+        facts = Facts(
+            affiliates,
+            self.plane.readings(),
+            self.ways,
+            self._services.addresses,
+            self._own_addresses(),
+        )
         outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)
         self._configure(outcome)
         self.steersman.follow(outcome.network)
@@ -195,9 +196,9 @@ class MeshNode:
         self._journal.follow(outcome)
         return outcome
 
-    def _reserved(self) -> frozenset[IPAddress]:
+    def _own_addresses(self) -> frozenset[IPAddress]:
         ours = self.announcing.affiliate
-        return self._services.addresses.union(() if ours is None else ours.addresses)
+        return frozenset(() if ours is None else ours.addresses)
 
     def _configure(self, outcome: Outcome) -> None:
         try:
@@ -237,7 +238,7 @@ class MeshNode:
     # What happens.
 
     def _hear_event(self, happened: PeerEvent) -> None:
-        if happened.event in TELLING:
+        if happened.event in WORTH_A_LOOK:
             self.wake()
 
     def _hear_ways(self, ways: Ways) -> None:
@@ -246,7 +247,9 @@ class MeshNode:
 
     def _hear_host(self) -> None:
         """The host has changed: peers learn it from us before discovery can tell them."""
-        self.plane.hail()
+        loop = asyncio.get_running_loop()
+        for after in HAIL_DELAYS:
+            loop.call_later(after, self.plane.hail)
         self.wake()
 
     def _hear_gone(self) -> None:

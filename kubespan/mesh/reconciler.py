@@ -8,11 +8,12 @@ remembers between looks is how it stood with every peer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
+from kubespan.mesh.dialing import Dialing, Reach
 from kubespan.mesh.endpoints import harvest
-from kubespan.mesh.filter import filtered_endpoints
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, mesh_mtu
 from kubespan.mesh.peers import Ourselves, PeerPlanner
@@ -21,7 +22,7 @@ from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
 from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.cluster import ClusterSecret
-from kubespan.model.config import KubeSpanConfig, NodeConfig
+from kubespan.model.config import NodeConfig
 from kubespan.model.constants import PEER_RECONCILE_INTERVAL
 from kubespan.model.host import UnderlyingLink
 from kubespan.model.ipset import IPSet, host_prefix
@@ -36,6 +37,12 @@ from kubespan.model.resources import (
     Member,
     PeerReading,
 )
+from kubespan.wireguard.effects import Event
+
+WORTH_A_LOOK: Final = frozenset(
+    {Event.HANDSHAKE_COMPLETED, Event.HANDSHAKE_INITIATION_SENT, Event.ROAMED}
+)
+"""What happens to a peer and may change its status. An initiation may mean that it is silent."""
 
 Readings = Mapping[PublicKey, PeerReading]
 
@@ -54,7 +61,10 @@ class Facts:
     """How endpoints are reached, as far as that is known."""
 
     reserved: frozenset[IPAddress] = frozenset()
-    """Addresses that no peer may have: our own, and those of discovery services."""
+    """Addresses that no peer may have: those of discovery services."""
+
+    own_addresses: frozenset[IPAddress] = frozenset()
+    """Of this host; no peer may have them, and none is looked for there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class Reconciler:
         self._node_id = node_id
         self._identity = identity
         self._planner = PeerPlanner()
+        self._dialing = Dialing()
         self._statuses = Statuses()
         self._interface = InterfacePlanner(identity, secret)
         self._members: tuple[object, Mapping[str, Member]] = (None, {})
@@ -90,8 +101,9 @@ class Reconciler:
     def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
         """Return what the mesh should be; `now` is seconds since boot."""
         identity, wanted = self._identity, config.kubespan
-        planned = self._planner.peer_specs(facts.affiliates, self._ourselves(facts.reserved))
-        specs = _with_filter(planned.specs, wanted)
+        reserved = facts.reserved | facts.own_addresses
+        planned = self._planner.peer_specs(facts.affiliates, self._ourselves(reserved))
+        specs = self._dialing.dialed(planned.specs, self._reach(config, facts))
         self._statuses.look(specs, facts.readings, now)
         statuses = self._statuses.by_key()
         mtu = mesh_mtu(wanted.mtu, facts.ways)
@@ -113,18 +125,10 @@ class Reconciler:
             self._members = (affiliates, members(affiliates))
         return self._members[1]
 
+    def _reach(self, config: NodeConfig, facts: Facts) -> Reach:
+        ours = frozenset(Endpoint(one, config.listen_port) for one in facts.own_addresses)
+        return Reach(self._identity.subnet, ours, config.kubespan.peer_endpoint_filters)
+
     def _ourselves(self, reserved: frozenset[IPAddress]) -> Ourselves:
         ours = IPSet.of(*map(host_prefix, (*reserved, self._identity.address)))
         return Ourselves(self._node_id, self._identity.public_key, ours)
-
-
-def _with_filter(
-    specs: tuple[KubeSpanPeerSpec, ...], wanted: KubeSpanConfig
-) -> tuple[KubeSpanPeerSpec, ...]:
-    """Return the specs with only those endpoints that we may dial, in our order."""
-    filters = wanted.peer_endpoint_filters
-    if filters is None:
-        return specs
-    return tuple(
-        replace(spec, endpoints=filtered_endpoints(spec.endpoints, filters)) for spec in specs
-    )

@@ -80,6 +80,14 @@ def test_we_dial_only_what_the_filter_passes_and_in_its_order() -> None:
     assert spec.endpoints == ()
 
 
+def test_we_do_not_dial_ourselves() -> None:
+    """Another peer may well be where a discovery service is."""
+    ours, reserved = (frozenset({A.address}), frozenset({B.address}))
+    outcome = look(Facts((PEER,), reserved=reserved, own_addresses=ours))
+    assert outcome.specs[0].endpoints == (B,)
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+
+
 def test_what_is_reserved_is_no_peers() -> None:
     outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
