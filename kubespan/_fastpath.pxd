@@ -92,7 +92,29 @@ cdef extern from "native/udp.h" nogil:
     udp_sender *udp_sender_new()
     void udp_sender_free(udp_sender *s)
     int udp_send(udp_sender *s, int ipv4_fd, int ipv6_fd, udp_message *messages, int count)
+    int udp_offer(udp_sender *s, int ipv4_fd, int ipv6_fd, udp_message *messages, int count)
     void udp_sender_plain(udp_sender *s)
+
+cdef extern from "native/blake2s.h" nogil:
+    enum: BLAKE2S_MAC_SIZE, BLAKE2S_MAX_KEY
+    void blake2s_mac(uint8_t *mac, const uint8_t *key, size_t key_length, const uint8_t *data,
+                     size_t length)
+
+cdef extern from "native/gate.h" nogil:
+    enum: GATE_KEY_SIZE, GATE_NONCE_SIZE, GATE_REPLY_SIZE, GATE_MAX_SOURCE
+    cdef struct handshake_gate:
+        uint8_t mac1_key[32]
+        uint8_t cookie_key[32]
+        uint8_t secret[32]
+        uint64_t secret_until
+    void gate_use_xaead(void *encrypt)
+    size_t gate_source(uint8_t *source, const udp_endpoint *origin)
+    int gate_mac1_holds(const handshake_gate *g, const uint8_t *message, size_t length)
+    int gate_mac2_holds(const handshake_gate *g, const uint8_t *message, size_t length,
+                        const uint8_t *source, size_t source_length)
+    void gate_reply(const handshake_gate *g, const uint8_t *message, size_t length,
+                    const uint8_t *source, size_t source_length, const uint8_t *nonce,
+                    uint8_t *reply)
 
 cdef extern from "native/offload.h" nogil:
     enum: VNET_HEADER_SIZE, OFFLOAD_TCP, OFFLOAD_UDP, OFFLOAD_FULL, OFFLOAD_TOO_MANY
@@ -132,6 +154,8 @@ cdef extern from "native/inner.h" nogil:
 cdef enum DropReason:
     MALFORMED = 0
     UNKNOWN_TYPE = 1
+    BAD_MAC1 = 2
+    UNDER_LOAD = 3
     UNKNOWN_INDEX = 11
     KEY_EXPIRED = 12
     BAD_TAG = 13
@@ -199,11 +223,17 @@ cdef struct RouteTrie:
     int32_t count
     int32_t root4, root6
 
+# Local index to slot: lines of 8 words, a number's low bits choose its line.
+cdef struct Index:
+    uint64_t *words            # local index << 32 | slot + 1; 0 = empty. loop; in
+    uint32_t line_mask         # lines less one, a power of two less one
+
 # All that lanes follow, and nothing else.
 cdef struct TableState:
     SlotState *slots           # MAX_PEERS of them
-    uint64_t *index            # lines of 8 words: local index << 32 | slot + 1; 0 = empty
+    Index *index               # loop swaps when it grows, writes words; in
     RouteTrie *routes          # loop swaps; both
+    handshake_gate *gate       # loop swaps; in. NULL: every handshake message goes up
     uint64_t epoch             # loop counts up after each withdrawal
     uint64_t mtu               # loop; out
 
@@ -213,7 +243,7 @@ cdef struct Ring:
     uint64_t head              # lane; loop
     uint64_t tail              # loop; lane
     uint64_t handshakes_in     # lane: handshake messages ever queued
-    uint64_t handshakes_out    # loop: handshake messages ever taken
+    uint64_t handshakes_out    # loop: handshake messages ever taken; lane
     int eventfd
     bint untold                # lane: something was queued since the eventfd was last written
 
@@ -238,6 +268,8 @@ cdef struct LaneCounters:
     uint64_t tun_written_packets
     uint64_t sealed_batches
     uint64_t opened_batches
+    uint64_t cookie_replies
+    uint64_t busy_ns           # between the beginnings and the ends of batches
 
 # A packet of the outbound batch: sealed where it lies.
 cdef struct OutboundPacket:
@@ -256,10 +288,19 @@ cdef struct InboundMessage:
     uint32_t slot
     uint32_t length            # of the plaintext, padded
 
+# Cookie replies of the inbound batch, side by side with what they need.
+cdef struct CookieDesk:
+    udp_message messages[64]   # UDP_SEND_SLOTS
+    uint8_t replies[4096]      # UDP_SEND_SLOTS times GATE_REPLY_SIZE
+    uint8_t nonces[1536]       # UDP_SEND_SLOTS times GATE_NONCE_SIZE: random, each used once
+    int count
+    bint has_nonces
+
 # One lane: a thread's whole world. Written by its thread; `epoch` is read by the loop.
 cdef struct LaneState:
     TableState *table
     uint64_t epoch             # the table's, as of the batch under way; IDLE between batches
+    uint64_t made_at           # nanoseconds since boot
     uint64_t now               # of the batch under way
     int tun_fd, ipv4_fd, ipv6_fd, stop_fd
     bint outbound, inbound     # which directions this thread carries
@@ -282,3 +323,5 @@ cdef struct LaneState:
     udp_receiver *receiver
     InboundMessage *opened
     offload_batch *batch
+    uint64_t loaded_until      # nanoseconds since boot: cookies are demanded until then
+    CookieDesk *desk

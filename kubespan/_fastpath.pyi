@@ -13,6 +13,12 @@ def use(name: str) -> bool:
 def use_libsodium(encrypt: int, decrypt: int) -> None:
     """Serve AEAD by the two functions of libsodium at these addresses."""
 
+def use_xaead(encrypt: int) -> None:
+    """Seal cookies by libsodium's XChaCha20-Poly1305, which is at this address."""
+
+def mac(key: bytes, data: bytes) -> bytes:
+    """Keyed BLAKE2s of 16 bytes, the key 1 to 32: for tests."""
+
 def provider() -> str:
     """Name the AEAD provider in use, empty before one was chosen."""
 
@@ -46,11 +52,36 @@ class Table:
     def publish_routes(self, routes: Iterable[tuple[bytes, int, int]]) -> None:
         """Replace all routes at once: (packed address, prefix length, slot number)."""
 
+    def publish_gate(self, gate: Gate | None) -> None:
+        """Judge handshake messages by this from now on; by None, hand up all of them."""
+
     def lookup(self, packed: bytes) -> int:
         """The slot number that an address of 4 or 16 bytes routes to, -1 for none."""
 
     def reclaim(self) -> int:
         """Drop what was withdrawn and no lane can still see. Answers how many things still wait."""
+
+@final
+class IndexMemory:
+    """The words of an index, with so many lines: a power of two."""
+
+    def __new__(cls, lines: int) -> Self: ...
+
+@final
+class Gate:
+    """What handshake messages are judged by: three keys of 32 bytes. Never changes."""
+
+    def __new__(
+        cls, mac1_key: bytes, cookie_key: bytes, secret: bytes, secret_until: float
+    ) -> Self: ...
+    def check_mac1(self, datagram: bytes) -> bool:
+        """Whether the sender of an initiation or response knows our public key."""
+
+    def check_mac2(self, datagram: bytes, source: bytes) -> bool:
+        """Whether it holds a cookie made for this source: an address and a port."""
+
+    def create_reply(self, datagram: bytes, source: bytes, nonce: bytes) -> bytes:
+        """The cookie reply to it, under a nonce of 24 bytes."""
 
 @final
 class Routes:

@@ -25,13 +25,16 @@ cdef extern from "<poll.h>" nogil:
         short revents
     int poll(pollfd *descriptors, unsigned long count, int timeout)
 
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buffer, size_t length, unsigned int flags)
+
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6
 
 cdef enum:
     MAX_PEERS = 65536
-    INDEX_LINES = 131072       # a session finds room unless eight others share its line
     INDEX_LINE = 8             # words: one cache line
+    INDEX_LEAST_LINES = 64
     BATCH_PACKETS = 64         # a batch ends at the first frame border past this
     MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
     MAX_PACKETS = BATCH_PACKETS + MAX_SEGMENTS
@@ -41,7 +44,11 @@ cdef enum:
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
-    TRANSPORT = 4              # message type
+    COOKIE_REPLY = 3           # message types
+    TRANSPORT = 4
+    HANDSHAKE_QUEUE = 1024     # handshake messages that may wait for the loop
+    UNDER_LOAD_AFTER = HANDSHAKE_QUEUE // 8
+    COOKIE_REPLIES = UNDER_LOAD_AFTER // 2  # fewer of those, as nothing shows that they are true
 
 cdef uint64_t IDLE = 0xffffffffffffffff
 cdef uint64_t SECOND = 1000000000
@@ -52,6 +59,7 @@ cdef uint64_t REKEY_AFTER_MESSAGES = <uint64_t>1 << 60
 cdef uint64_t REJECT_AFTER_MESSAGES = 0xffffffffffffffff - 8192
 cdef uint64_t REPLAY_WINDOW = 8128
 cdef uint64_t ICMP_INTERVAL = SECOND // 1000
+cdef uint64_t UNDER_LOAD_STICKY = SECOND
 
 cdef const aead_provider *the_provider = NULL
 
@@ -81,6 +89,21 @@ def use_libsodium(size_t encrypt, size_t decrypt):
     the_provider = aead_libsodium(<void *>encrypt, <void *>decrypt)
 
 
+def use_xaead(size_t encrypt):
+    """Seal cookies by libsodium's XChaCha20-Poly1305, which is at this address."""
+    gate_use_xaead(<void *>encrypt)
+
+
+def mac(bytes key, bytes data):
+    """Keyed BLAKE2s of 16 bytes, the key 1 to 32: for tests."""
+    cdef uint8_t result[16]
+    if not 1 <= len(key) <= BLAKE2S_MAX_KEY:
+        raise ValueError("a key is 1 to 32 bytes")
+    blake2s_mac(result, <const uint8_t *>PyBytes_AsString(key), len(key),
+                <const uint8_t *>PyBytes_AsString(data), len(data))
+    return (<char *>result)[:BLAKE2S_MAC_SIZE]
+
+
 def provider():
     """The name of the AEAD provider in use, empty before one was chosen."""
     return the_provider.name.decode() if the_provider != NULL else ""
@@ -90,6 +113,7 @@ def numbers():
     """The native module's (drop reasons, upcall kinds) by name, to hold against the Python ones."""
     reasons = {
         "MALFORMED": <int>MALFORMED, "UNKNOWN_TYPE": <int>UNKNOWN_TYPE,
+        "BAD_MAC1": <int>BAD_MAC1, "UNDER_LOAD": <int>UNDER_LOAD,
         "UNKNOWN_INDEX": <int>UNKNOWN_INDEX, "KEY_EXPIRED": <int>KEY_EXPIRED,
         "BAD_TAG": <int>BAD_TAG, "REPLAYED": <int>REPLAYED, "BAD_INNER": <int>BAD_INNER,
         "WRONG_SOURCE": <int>WRONG_SOURCE, "NO_PEER": <int>NO_PEER, "QUEUE_FULL": <int>QUEUE_FULL,
@@ -169,14 +193,16 @@ cdef class Table:
     cdef list free_slots
     cdef uint32_t slots_used
     cdef object routes            # the Routes that state.routes points into
+    cdef object index             # the IndexMemory that state.index points into
+    cdef object gate              # the Gate that state.gate points into
+    cdef uint32_t sessions        # words of the index in use
     cdef list retired             # (epoch, object): dropped once every lane has moved on
     cdef list lanes
     cdef Aead aead
 
     def __cinit__(self):
         self.state.slots = <SlotState *>calloc(MAX_PEERS, sizeof(SlotState))
-        self.state.index = <uint64_t *>calloc(INDEX_LINES * INDEX_LINE, sizeof(uint64_t))
-        if self.state.slots == NULL or self.state.index == NULL:
+        if self.state.slots == NULL:
             raise MemoryError
         self.free_slots = []
         self.retired = []
@@ -184,10 +210,11 @@ cdef class Table:
         self.aead = Aead()
         self.routes = Routes([])
         self.state.routes = &(<Routes>self.routes).trie
+        self.index = IndexMemory(INDEX_LEAST_LINES)
+        self.state.index = &(<IndexMemory>self.index).index
 
     def __dealloc__(self):
         free(self.state.slots)
-        free(self.state.index)
 
     @property
     def mtu(self):
@@ -200,7 +227,7 @@ cdef class Table:
 
     def is_index_free(self, uint32_t local_index):
         """Whether the index has room for this number and nobody uses it."""
-        cdef uint64_t *line = index_line(&self.state, local_index)
+        cdef uint64_t *line = index_line(self.state.index, local_index)
         cdef int i
         cdef bint room = False
         for i in range(INDEX_LINE):
@@ -216,6 +243,13 @@ cdef class Table:
         store_pointer(&self.state.routes, &(<Routes>new).trie)
         self._retire(self.routes)
         self.routes = new
+
+    def publish_gate(self, Gate gate):
+        """Judge handshake messages by this from now on; by None, hand up all of them."""
+        store_pointer(&self.state.gate, &gate.gate if gate is not None else NULL)
+        if self.gate is not None:
+            self._retire(self.gate)
+        self.gate = gate
 
     def lookup(self, bytes packed):
         """The slot number that an address of 4 or 16 bytes routes to, -1 for none."""
@@ -238,6 +272,25 @@ cdef class Table:
         self.retired.append((fetch_add(&self.state.epoch, 1) + 1, thing))
         self.reclaim()
 
+    cdef void _name(self, uint32_t local_index, uint32_t slot) except *:
+        """The slot is found by this index, in words that are at most half full."""
+        while (2 * self.sessions >= INDEX_LINE * (<uint64_t>self.state.index.line_mask + 1)
+                or not index_insert(self.state.index, local_index, slot)):
+            self._grow_index()
+        self.sessions += 1
+
+    cdef void _grow_index(self) except *:
+        """Twice as large. Lanes see either, and both know every session but the next."""
+        cdef IndexMemory larger = IndexMemory(2 * (self.state.index.line_mask + 1))
+        index_copy(&larger.index, self.state.index)
+        store_pointer(&self.state.index, &larger.index)
+        self._retire(self.index)
+        self.index = larger
+
+    cdef void _unname(self, uint32_t local_index) except *:
+        index_remove(self.state.index, local_index)
+        self.sessions -= 1
+
     cdef uint32_t _take_slot(self) except? 0xffffffff:
         if self.free_slots:
             return self.free_slots.pop()
@@ -258,6 +311,73 @@ cdef class _SlotNumber:
     def __dealloc__(self):
         memset(&self.table.state.slots[self.number], 0, sizeof(SlotState))
         self.table.free_slots.append(self.number)
+
+
+@cython.final
+cdef class IndexMemory:
+    """The words of an index, with so many lines: a power of two."""
+
+    cdef Index index
+
+    def __cinit__(self, uint32_t lines):
+        self.index.words = <uint64_t *>calloc(<size_t>lines * INDEX_LINE, sizeof(uint64_t))
+        if self.index.words == NULL:
+            raise MemoryError
+        self.index.line_mask = lines - 1
+
+    def __dealloc__(self):
+        free(self.index.words)
+
+
+@cython.final
+cdef class Gate:
+    """What handshake messages are judged by: three keys of 32 bytes. Never changes, wiped at last.
+
+    `secret_until` is the boot second at which the secret of the cookies is too old, 0 for none.
+    """
+
+    cdef handshake_gate gate
+
+    def __cinit__(self, bytes mac1_key, bytes cookie_key, bytes secret, double secret_until):
+        if not (len(mac1_key) == len(cookie_key) == len(secret) == GATE_KEY_SIZE):
+            raise ValueError("a key of the gate is 32 bytes")
+        memcpy(self.gate.mac1_key, PyBytes_AsString(mac1_key), GATE_KEY_SIZE)
+        memcpy(self.gate.cookie_key, PyBytes_AsString(cookie_key), GATE_KEY_SIZE)
+        memcpy(self.gate.secret, PyBytes_AsString(secret), GATE_KEY_SIZE)
+        self.gate.secret_until = nanoseconds(secret_until)
+
+    def __dealloc__(self):
+        wipe(&self.gate, sizeof(handshake_gate))
+
+    def check_mac1(self, bytes datagram):
+        """Whether the sender of an initiation or response knows our public key."""
+        self._expect_macs(datagram)
+        return bool(gate_mac1_holds(
+            &self.gate, <const uint8_t *>PyBytes_AsString(datagram), len(datagram)))
+
+    def check_mac2(self, bytes datagram, bytes source):
+        """Whether it holds a cookie made for this source: an address and a port."""
+        self._expect_macs(datagram)
+        return bool(gate_mac2_holds(
+            &self.gate, <const uint8_t *>PyBytes_AsString(datagram), len(datagram),
+            <const uint8_t *>PyBytes_AsString(source), len(source)))
+
+    def create_reply(self, bytes datagram, bytes source, bytes nonce):
+        """The cookie reply to it, under a nonce of 24 bytes."""
+        cdef uint8_t reply[64]
+        self._expect_macs(datagram)
+        if <size_t>len(nonce) != GATE_NONCE_SIZE:
+            raise ValueError("a nonce is 24 bytes")
+        gate_reply(
+            &self.gate, <const uint8_t *>PyBytes_AsString(datagram), len(datagram),
+            <const uint8_t *>PyBytes_AsString(source), len(source),
+            <const uint8_t *>PyBytes_AsString(nonce), reply)
+        return (<char *>reply)[:GATE_REPLY_SIZE]
+
+    cdef void _expect_macs(self, bytes datagram) except *:
+        cdef size_t length = len(datagram)
+        if length != message_size(1) and length != message_size(2):
+            raise ValueError("neither an initiation nor a response has this size")
 
 
 @cython.final
@@ -428,14 +548,14 @@ cdef class Slot:
         after = (previous, current, next)
         withdrawn = [old for old in before if old is not None and not is_among(old, after)]
         for old in withdrawn:
-            index_remove(&self.table.state, (<Keypair>old).state.local_index)
+            self.table._unname((<Keypair>old).state.local_index)
         store_pointer(&self.state.previous, &previous.state if previous is not None else NULL)
         store_pointer(&self.state.current, &current.state if current is not None else NULL)
         store_pointer(&self.state.next, &next.state if next is not None else NULL)
         self.previous, self.current, self.next = previous, current, next
         for new in after:
             if new is not None and not is_among(new, before):
-                index_insert(&self.table.state, (<Keypair>new).state.local_index, self.number)
+                self.table._name((<Keypair>new).state.local_index, self.number)
         for old in withdrawn:
             self.table._retire(old)
 
@@ -504,6 +624,7 @@ cdef class Lane:
         self.table = table
         lane.table = &table.state
         lane.epoch = IDLE
+        lane.made_at = boot_ns()
         lane.tun_fd, lane.ipv4_fd, lane.ipv6_fd = tun_fd, ipv4_fd, ipv6_fd
         lane.stop_fd, lane.ring.eventfd = stop_fd, upcall_fd
         lane.outbound, lane.inbound = outbound, inbound
@@ -547,7 +668,7 @@ cdef class Lane:
         self.table.reclaim()
         while len(taken) < limit and ring_peek(ring, &entry):
             if entry.kind == UPCALL_HANDSHAKE:
-                ring.handshakes_out += 1
+                store_relaxed(&ring.handshakes_out, ring.handshakes_out + 1)
             # The lane counts a message just after it has queued it.
             queued = load_relaxed(&ring.handshakes_in)
             waiting = queued - ring.handshakes_out if queued > ring.handshakes_out else 0
@@ -567,6 +688,8 @@ cdef class Lane:
             "udp_receives": c.udp_receives, "udp_received": c.udp_received,
             "tun_writes": c.tun_writes, "tun_written_packets": c.tun_written_packets,
             "sealed_batches": c.sealed_batches, "opened_batches": c.opened_batches,
+            "cookie_replies": c.cookie_replies,
+            "busy_ns": load_relaxed(&c.busy_ns), "alive_ns": boot_ns() - self.state.made_at,
         }
         return drops, named
 
@@ -625,7 +748,9 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
         lane.receiver = udp_receiver_new()
         lane.opened = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
         lane.batch = <offload_batch *>calloc(1, sizeof(offload_batch))
-        if lane.receiver == NULL or lane.opened == NULL or lane.batch == NULL:
+        lane.desk = <CookieDesk *>calloc(1, sizeof(CookieDesk))
+        if (lane.receiver == NULL or lane.opened == NULL or lane.batch == NULL
+                or lane.desk == NULL):
             return False
     return (lane.ring.memory != NULL and lane.items != NULL and lane.aead != NULL
             and lane.scratch != NULL and lane.sender != NULL)
@@ -645,6 +770,7 @@ cdef void lane_free(LaneState *lane) noexcept:
     free(lane.messages)
     free(lane.opened)
     free(lane.batch)
+    free(lane.desk)
 
 
 cdef void lane_run(LaneState *lane) noexcept nogil:
@@ -672,6 +798,7 @@ cdef void lane_leave(LaneState *lane) noexcept nogil:
     """Nothing is followed any more; what went up in this batch is told, once."""
     store_release(&lane.epoch, IDLE)
     ring_tell(&lane.ring)
+    store_relaxed(&lane.counters.busy_ns, lane.counters.busy_ns + boot_ns() - lane.now)
 
 
 cdef bint lane_wait(LaneState *lane, int timeout) noexcept nogil:
@@ -981,6 +1108,8 @@ cdef bint udp_batch(LaneState *lane, int fd) noexcept nogil:
             count = 0
     if count:
         open_messages(lane, count)
+    if lane.desk.count:
+        send_replies(lane)
     return received == UDP_RECEIVE_SLOTS
 
 
@@ -1009,13 +1138,89 @@ cdef void demux_one(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
     kind = read_le32(p)
     if kind == TRANSPORT:
         transport(lane, d, p, length, count)
-    elif 1 <= kind <= 3 and length <= 148:
-        if ring_push(&lane.ring, UPCALL_HANDSHAKE, 0, p, length, &d.origin):
-            store_relaxed(&lane.ring.handshakes_in, lane.ring.handshakes_in + 1)
-        else:
-            drop(lane, QUEUE_FULL)
+    elif not 1 <= kind <= 3:
+        drop(lane, UNKNOWN_TYPE)
+    elif length != message_size(kind):
+        drop(lane, MALFORMED)
     else:
-        drop(lane, MALFORMED if 1 <= kind <= 3 else UNKNOWN_TYPE)
+        handshake(lane, d, p, length, kind)
+
+
+cdef size_t message_size(uint32_t kind) noexcept nogil:
+    """Of an initiation, a response, a cookie reply (paper 5.4)."""
+    return 148 if kind == 1 else 92 if kind == 2 else GATE_REPLY_SIZE
+
+
+cdef void handshake(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
+                    uint32_t kind) noexcept nogil:
+    """What passes the gate goes up, unless too much waits there. wireguard/admission.py."""
+    cdef bint has_macs = kind != COOKIE_REPLY
+    cdef uint64_t waiting = lane.ring.handshakes_in - load_relaxed(&lane.ring.handshakes_out)
+    if waiting >= UNDER_LOAD_AFTER:
+        lane.loaded_until = lane.now + UNDER_LOAD_STICKY
+    if has_macs and not pass_gate(lane, d, p, length):
+        return
+    if (waiting < <uint64_t>(HANDSHAKE_QUEUE if has_macs else COOKIE_REPLIES)
+            and ring_push(&lane.ring, UPCALL_HANDSHAKE, 0, p, length, &d.origin)):
+        store_relaxed(&lane.ring.handshakes_in, lane.ring.handshakes_in + 1)
+    else:
+        drop(lane, QUEUE_FULL)
+
+
+cdef bint pass_gate(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length) noexcept nogil:
+    """mac1 always, mac2 or else a cookie under load. Without a young secret, the loop makes one."""
+    cdef const handshake_gate *gate = <const handshake_gate *>load_pointer(&lane.table.gate)
+    cdef uint8_t source[18]
+    cdef size_t source_length
+    if gate == NULL:
+        return True
+    if not gate_mac1_holds(gate, p, length):
+        drop(lane, BAD_MAC1)
+        return False
+    if lane.now >= lane.loaded_until or lane.now >= gate.secret_until:
+        return True
+    source_length = gate_source(source, &d.origin)
+    if gate_mac2_holds(gate, p, length, source, source_length):
+        return True
+    drop(lane, UNDER_LOAD)
+    reply_with_cookie(lane, gate, d, p, length)
+    return False
+
+
+cdef void reply_with_cookie(LaneState *lane, const handshake_gate *gate, udp_datagram *d,
+                            uint8_t *p, size_t length) noexcept nogil:
+    """Sent with others at the end of the batch, from the address that was written to."""
+    cdef CookieDesk *desk = lane.desk
+    cdef udp_message *m
+    cdef uint8_t source[18]
+    cdef size_t source_length = gate_source(source, &d.origin)
+    if desk.count == UDP_SEND_SLOTS:
+        send_replies(lane)
+    if not desk.has_nonces:
+        if getrandom(desk.nonces, sizeof(desk.nonces), 0) != <ssize_t>sizeof(desk.nonces):
+            return
+        desk.has_nonces = True
+    m = &desk.messages[desk.count]
+    m.data = desk.replies + desk.count * GATE_REPLY_SIZE
+    m.length = m.segment_size = GATE_REPLY_SIZE
+    m.to = d.origin
+    gate_reply(gate, p, length, source, source_length,
+               desk.nonces + desk.count * GATE_NONCE_SIZE, <uint8_t *>m.data)
+    desk.count += 1
+
+
+cdef void send_replies(LaneState *lane) noexcept nogil:
+    """Whoever misses one asks again."""
+    cdef CookieDesk *desk = lane.desk
+    cdef int i
+    udp_offer(lane.sender, lane.ipv4_fd, lane.ipv6_fd, desk.messages, desk.count)
+    for i in range(desk.count):
+        if desk.messages[i].error:
+            drop(lane, SEND_FAILED)
+        else:
+            lane.counters.cookie_replies += 1
+    desk.count = 0
+    desk.has_nonces = False
 
 
 cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
@@ -1256,13 +1461,13 @@ cdef bint replay_check(KeypairState *k, uint64_t counter) noexcept nogil:
 
 # ---------------------------------------------------------------------------------- index
 
-cdef uint64_t *index_line(TableState *table, uint32_t local_index) noexcept nogil:
+cdef uint64_t *index_line(Index *index, uint32_t local_index) noexcept nogil:
     """One cache line of eight words: the number's low bits choose it, so there are no chains."""
-    return &table.index[(local_index & (INDEX_LINES - 1)) * INDEX_LINE]
+    return &index.words[<size_t>(local_index & index.line_mask) * INDEX_LINE]
 
 
 cdef int index_lookup(TableState *table, uint32_t local_index) noexcept nogil:
-    cdef uint64_t *line = index_line(table, local_index)
+    cdef uint64_t *line = index_line(<Index *>load_pointer(&table.index), local_index)
     cdef uint64_t word
     cdef int i
     for i in range(INDEX_LINE):
@@ -1272,18 +1477,31 @@ cdef int index_lookup(TableState *table, uint32_t local_index) noexcept nogil:
     return -1
 
 
-cdef bint index_insert(TableState *table, uint32_t local_index, uint32_t slot) noexcept nogil:
-    cdef uint64_t *line = index_line(table, local_index)
+cdef bint index_insert(Index *index, uint32_t local_index, uint32_t slot) noexcept nogil:
+    return index_store(index, <uint64_t>local_index << 32 | <uint64_t>(slot + 1))
+
+
+cdef bint index_store(Index *index, uint64_t new) noexcept nogil:
+    """False where eight others share the line."""
+    cdef uint64_t *line = index_line(index, <uint32_t>(new >> 32))
     cdef int i
     for i in range(INDEX_LINE):
         if line[i] == 0:
-            store_release(&line[i], <uint64_t>local_index << 32 | <uint64_t>(slot + 1))
+            store_release(&line[i], new)
             return True
     return False
 
 
-cdef void index_remove(TableState *table, uint32_t local_index) noexcept nogil:
-    cdef uint64_t *line = index_line(table, local_index)
+cdef void index_copy(Index *larger, Index *index) noexcept nogil:
+    """A line of the smaller one becomes two of the larger one, so there is always room."""
+    cdef size_t i
+    for i in range((<size_t>index.line_mask + 1) * INDEX_LINE):
+        if index.words[i]:
+            index_store(larger, index.words[i])
+
+
+cdef void index_remove(Index *index, uint32_t local_index) noexcept nogil:
+    cdef uint64_t *line = index_line(index, local_index)
     cdef int i
     for i in range(INDEX_LINE):
         if line[i] and line[i] >> 32 == local_index:

@@ -22,6 +22,7 @@ from kubespan.model.address import Arrival, Endpoint, Prefix, Source
 from kubespan.model.constants import DEFAULT_MTU
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError
+from kubespan.noise.cookie import Gate
 from kubespan.wireguard.datapath import PeerSlot
 
 RawEndpoint: TypeAlias = tuple[bytes, int, int, bytes | None, int]
@@ -55,10 +56,13 @@ def use_provider(name: str) -> bool:
     return _fastpath.use(name)
 
 
-def _libsodium(verb: str) -> int:
+def _libsodium(verb: str, cipher: str = "chacha20poly1305_ietf") -> int:
     """Return the address of the function in the library that PyNaCl brings."""
-    name = f"crypto_aead_chacha20poly1305_ietf_{verb}"
+    name = f"crypto_aead_{cipher}_{verb}"
     return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+
+
+_fastpath.use_xaead(_libsodium("encrypt", "xchacha20poly1305_ietf"))
 
 
 class NativeSlot(_fastpath.Slot):
@@ -148,6 +152,14 @@ class NativePath:
             ]
         )
 
+    def publish_gate(self, gate: Gate | None) -> None:
+        """Let lanes judge handshake messages by this, or hand up all of them."""
+        self.table.publish_gate(
+            None
+            if gate is None
+            else _fastpath.Gate(gate.mac1_key, gate.cookie_key, gate.secret, gate.secret_until)
+        )
+
 
 class NativeLanes:
     """The Lanes of one interface: made, started and stopped together, never started again."""
@@ -155,9 +167,9 @@ class NativeLanes:
     def __init__(self, path: NativePath, options: LaneOptions) -> None:
         self.upcall_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lanes = [
-            self._lane(path, options, *directions) for directions in _directions(options)
-        ]
+        directions = _directions(options)
+        self._names = [_name(*carried) for carried in directions]
+        self._lanes = [self._lane(path, options, *carried) for carried in directions]
         self._threads: list[threading.Thread] = []
 
     def _lane(
@@ -219,8 +231,15 @@ class NativeLanes:
     def counters(self) -> Counter[str]:
         """Return what the lanes did: calls, messages and packets, by name."""
         total: Counter[str] = Counter()
-        for lane in self._lanes:
-            total.update(lane.counters()[1])
+        for name, lane in zip(self._names, self._lanes, strict=True):
+            counts = lane.counters()[1]
+            total.update(
+                {
+                    f"lane_{name}_busy_ns": counts.pop("busy_ns"),
+                    f"lane_{name}_alive_ns": counts.pop("alive_ns"),
+                }
+            )
+            total.update(counts)
         return total
 
 
@@ -229,6 +248,11 @@ def _directions(options: LaneOptions) -> tuple[tuple[bool, bool], ...]:
     if options.ipv4_fd < 0 and options.ipv6_fd < 0:
         return ((True, False),)
     return ((True, True),) if options.single else ((True, False), (False, True))
+
+
+def _name(outbound: bool, inbound: bool) -> str:
+    """Name a thread in counters by the directions that it carries."""
+    return "both" if outbound and inbound else "outbound" if outbound else "inbound"
 
 
 def _upcall(raw: tuple[int, int, bytes, RawEndpoint | None, int]) -> Upcall:

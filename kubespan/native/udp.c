@@ -305,11 +305,10 @@ static int run_length(const struct udp_sender *s, const struct udp_message *mess
     return n;
 }
 
-int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count)
+static int send_all(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count)
 {
     int calls = 0;
 
-    s->patience = SEND_PATIENCE;
     for (int i = 0; i < count; i++) {
         messages[i].error = messages[i].source_refused = 0;
         send_prepare(s, i, &messages[i]);
@@ -335,4 +334,16 @@ int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message 
         }
     }
     return calls;
+}
+
+int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count)
+{
+    s->patience = SEND_PATIENCE;
+    return send_all(s, ipv4_fd, ipv6_fd, messages, count);
+}
+
+int udp_offer(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count)
+{
+    s->patience = 0;
+    return send_all(s, ipv4_fd, ipv6_fd, messages, count);
 }

@@ -68,6 +68,8 @@ void udp_sender_free(struct udp_sender *s);
  * segmentation (EIO, EINVAL, EMSGSIZE), then without the source address (it may be gone, or its interface). A full
  * send buffer is waited for, but only a little in one call. */
 int udp_send(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count);
+/* The same, but a full send buffer is not waited for at all: for what nobody misses. */
+int udp_offer(struct udp_sender *s, int ipv4_fd, int ipv6_fd, struct udp_message *messages, int count);
 /* No segmentation offload from here on: the network card cannot checksum (EIO), or the operator said so. */
 void udp_sender_plain(struct udp_sender *s);
 

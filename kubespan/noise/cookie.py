@@ -7,6 +7,7 @@ what happens then. Paper §5.3, §5.4.4, §5.4.7.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hmac import compare_digest
 from math import inf
 from typing import Final
@@ -16,7 +17,7 @@ from kubespan.model.drop import DropReason
 from kubespan.model.errors import ProtocolError
 from kubespan.model.keys import PublicKey
 from kubespan.noise.messages import NO_MAC, CookieReply
-from kubespan.noise.primitives import hash_, mac, xaead_open, xaead_seal
+from kubespan.noise.primitives import HASH_SIZE, hash_, mac, xaead_open, xaead_seal
 
 _LABEL_MAC1: Final = b"mac1----"
 _LABEL_COOKIE: Final = b"cookie--"
@@ -28,6 +29,17 @@ _BEFORE_MAC1: Final = slice(None, -32)
 _BEFORE_MAC2: Final = slice(None, -16)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Gate:
+    """All that is needed to judge macs and to answer with cookies: three keys of 32 bytes."""
+
+    mac1_key: bytes
+    cookie_key: bytes
+    secret: bytes
+    secret_until: float
+    """Boot seconds from which on the secret is too old, 0.0 when there is none."""
+
+
 class CookieChecker:
     """The side that is called: checks macs and hands out cookies.
 
@@ -35,13 +47,18 @@ class CookieChecker:
     again, from a secret that changes every COOKIE_REFRESH_TIME and from where the sender is.
     """
 
-    __slots__ = ("_cookie_key", "_mac1_key", "_secret", "_secret_made_at")
+    __slots__ = ("_cookie_key", "_mac1_key", "_secret", "_secret_until")
 
     def __init__(self, public_key: PublicKey) -> None:
         self._mac1_key = hash_(_LABEL_MAC1, public_key.raw)
         self._cookie_key = hash_(_LABEL_COOKIE, public_key.raw)
-        self._secret = b""
-        self._secret_made_at = -inf
+        self._secret = bytes(HASH_SIZE)
+        self._secret_until = 0.0
+
+    @property
+    def gate(self) -> Gate:
+        """What it takes to do the same as this, until the secret changes."""
+        return Gate(self._mac1_key, self._cookie_key, self._secret, self._secret_until)
 
     def check_mac1(self, datagram: bytes) -> bool:
         """Tell whether the sender knows our public key."""
@@ -70,14 +87,14 @@ class CookieChecker:
         if the secret in use is too old.
         """
         if not self._is_secret_fresh(boot):
-            self._secret, self._secret_made_at = secret, boot
+            self._secret, self._secret_until = secret, boot + COOKIE_REFRESH_TIME
         encrypted_cookie = xaead_seal(
             self._cookie_key, nonce, self._cookie(source), datagram[_MAC1]
         )
         return CookieReply(receiver_index, nonce, encrypted_cookie).build()
 
     def _is_secret_fresh(self, boot: float) -> bool:
-        return boot < self._secret_made_at + COOKIE_REFRESH_TIME
+        return boot < self._secret_until
 
     def _cookie(self, source: bytes) -> bytes:
         return mac(self._secret, source)

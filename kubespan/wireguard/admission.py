@@ -13,17 +13,24 @@ from kubespan.model.address import Endpoint
 from kubespan.model.constants import UNDER_LOAD_AFTER, UNDER_LOAD_STICKY
 from kubespan.model.drop import DropReason
 from kubespan.model.keys import PublicKey
-from kubespan.noise.cookie import CookieChecker
+from kubespan.noise.cookie import CookieChecker, Gate
 from kubespan.wireguard.ratelimiter import RateLimiter
 
 
 class Admission:
-    """The door of one identity: macs always, cookies and rates only under load."""
+    """The door of one identity: macs always, cookies and rates only under load.
 
-    def __init__(self, public_key: PublicKey) -> None:
+    `publish` is told what lanes are to judge by. What they let in, or for want of a young secret
+    cannot answer, is judged again here.
+    """
+
+    def __init__(self, public_key: PublicKey, publish: Callable[[Gate], None]) -> None:
         self._checker = CookieChecker(public_key)
+        self._publish = publish
+        self._published = self._checker.gate
         self._limiter = RateLimiter()
         self._loaded_until = -inf
+        publish(self._published)
 
     def refusal(
         self, datagram: bytes, endpoint: Endpoint, boot: float, *, queued: int
@@ -45,7 +52,7 @@ class Admission:
         self, datagram: bytes, endpoint: Endpoint, boot: float, random: Callable[[int], bytes]
     ) -> bytes:
         """Build the cookie reply to a message that was refused for load."""
-        return self._checker.create_reply(
+        reply = self._checker.create_reply(
             datagram,
             receiver_index=int.from_bytes(datagram[4:8], "little"),
             source=endpoint.cookie_source(),
@@ -53,6 +60,10 @@ class Admission:
             secret=random(32),
             boot=boot,
         )
+        if self._published != self._checker.gate:
+            self._published = self._checker.gate
+            self._publish(self._published)
+        return reply
 
     def _is_under_load(self, boot: float, queued: int) -> bool:
         if queued >= UNDER_LOAD_AFTER:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from kubespan.model.address import Arrival, Endpoint, Prefix, Source
+from kubespan.noise.cookie import Gate
 
 
 class Keypair(Protocol):
@@ -166,3 +167,6 @@ class DataPath(Protocol):
 
     def publish_routes(self, routes: Iterable[tuple[Prefix, PeerSlot]]) -> None:
         """Replace all allowed IPs at once."""
+
+    def publish_gate(self, gate: Gate | None) -> None:
+        """Let lanes judge handshake messages by this; by None, hand up all of them unjudged."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from kubespan.model.address import Prefix
 from kubespan.model.constants import DEFAULT_MTU
+from kubespan.noise.cookie import Gate
 from kubespan.wireguard.datapath import PeerSlot
 from kubespan.wireguard.keypair import PureKeypair
 from kubespan.wireguard.slot import PureSlot
@@ -51,3 +52,6 @@ class PurePath:
 
     def publish_routes(self, routes: Iterable[tuple[Prefix, PeerSlot]]) -> None:
         """Do nothing: there is no lane to tell."""
+
+    def publish_gate(self, gate: Gate | None) -> None:
+        """Do nothing: every handshake message goes up by itself."""

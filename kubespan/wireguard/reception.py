@@ -50,7 +50,10 @@ class Reception:
 
     def set_identity(self, public_key: PublicKey | None) -> None:
         """Be called by this key from now on, or by none."""
-        self._admission = Admission(public_key) if public_key is not None else None
+        publish = self._surroundings.path.publish_gate
+        self._admission = Admission(public_key, publish) if public_key is not None else None
+        if public_key is None:
+            publish(None)
 
     def receive(
         self, datagram: bytes, arrival: Arrival, now: Instant, *, queued: int, congestion: bool

@@ -12,6 +12,7 @@ from kubespan import fastpath
 if not fastpath.NATIVE:
     collect_ignore = [
         "test_aead.py",
+        "test_gate.py",
         "test_lanes.py",
         "test_native.py",
         "test_twins.py",

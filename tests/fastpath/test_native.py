@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
@@ -41,6 +42,30 @@ def test_a_full_line_of_the_index_is_not_free(path: Any, keypair: Callable[..., 
     assert not path.is_index_free(same_line[8])
     slots[3].install(None, None, None)
     assert path.is_index_free(same_line[8])
+
+
+def test_the_index_grows_before_it_is_full_and_loses_nobody(
+    path: Any, keypair: Callable[..., Any]
+) -> None:
+    """Random numbers, as they are drawn, more of them than any first size holds."""
+    chance = random.Random(6)
+    taken = [(chance.getrandbits(32), path.create_slot()) for _ in range(3000)]
+    for index, slot in taken:
+        slot.install(None, keypair(index), None)
+    assert not any(path.is_index_free(index) for index, _ in taken)
+    for _, slot in taken[::2]:
+        slot.retire()
+    assert all(path.is_index_free(index) for index, _ in taken[::2])
+    assert not any(path.is_index_free(index) for index, _ in taken[1::2])
+
+
+def test_a_line_that_was_filled_since_somebody_asked_makes_the_index_grow(
+    path: Any, keypair: Callable[..., Any]
+) -> None:
+    same_line = [7 + (n << 6) for n in range(9)]
+    for index in same_line:
+        path.create_slot().install(None, keypair(index), None)
+    assert not any(path.is_index_free(index) for index in same_line)
 
 
 def test_rotation_keeps_what_stays(path: Any, keypair: Callable[..., Any]) -> None:

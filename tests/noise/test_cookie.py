@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubespan.model.constants import COOKIE_REFRESH_TIME
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ProtocolError
 from kubespan.model.keys import PublicKey
 from kubespan.noise.cookie import CookieChecker, CookieGenerator
 from kubespan.noise.messages import CookieReply
+from kubespan.noise.primitives import mac
 from tests.vectors.reader import read
 
 known = read("handshake")
@@ -193,3 +195,14 @@ def test_any_reply_is_a_cookie_or_a_protocol_error(nonce: bytes, sealed: bytes) 
     generator = CookieGenerator(RESPONDER)
     generator.add_macs(WITHOUT_MACS, START)
     assert refusal(generator, CookieReply(1, nonce, sealed)) is DropReason.BAD_AEAD
+
+
+def test_the_gate_is_all_that_it_takes_and_shows_nothing() -> None:
+    checker = CookieChecker(RESPONDER)
+    assert (checker.gate.secret, checker.gate.secret_until) == (bytes(32), 0.0)
+    reply_to(checker, INITIATION)
+    gate = checker.gate
+    assert mac(gate.mac1_key, INITIATION[:-32]) == INITIATION[-32:-16]
+    assert (gate.secret, gate.secret_until) == (SECRET, START + COOKIE_REFRESH_TIME)
+    assert gate.secret.hex() not in repr(gate)
+    assert repr(gate.secret) not in repr(gate)

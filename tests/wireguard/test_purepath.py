@@ -29,5 +29,6 @@ def test_slots_are_new_each_time() -> None:
 def test_every_index_is_free_and_routes_are_nobodys_business() -> None:
     path = PurePath()
     path.publish_routes([(Prefix.parse("10.0.0.0/8"), path.create_slot())])
+    path.publish_gate(None)
     assert path.is_index_free(0)
     assert path.mtu == DEFAULT_MTU
