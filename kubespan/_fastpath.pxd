@@ -108,6 +108,7 @@ cdef extern from "native/gate.h" nogil:
         uint8_t secret[32]
         uint64_t secret_until
     void gate_use_xaead(void *encrypt)
+    int gate_has_xaead()
     size_t gate_source(uint8_t *source, const udp_endpoint *origin)
     int gate_mac1_holds(const handshake_gate *g, const uint8_t *message, size_t length)
     int gate_mac2_holds(const handshake_gate *g, const uint8_t *message, size_t length,

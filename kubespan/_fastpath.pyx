@@ -341,6 +341,8 @@ cdef class Gate:
     def __cinit__(self, bytes mac1_key, bytes cookie_key, bytes secret, double secret_until):
         if not (len(mac1_key) == len(cookie_key) == len(secret) == GATE_KEY_SIZE):
             raise ValueError("a key of the gate is 32 bytes")
+        if not gate_has_xaead():
+            raise RuntimeError("nobody said what seals cookies")
         memcpy(self.gate.mac1_key, PyBytes_AsString(mac1_key), GATE_KEY_SIZE)
         memcpy(self.gate.cookie_key, PyBytes_AsString(cookie_key), GATE_KEY_SIZE)
         memcpy(self.gate.secret, PyBytes_AsString(secret), GATE_KEY_SIZE)

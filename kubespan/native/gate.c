@@ -18,6 +18,7 @@ typedef int (*xaead_function)(uint8_t *c, unsigned long long *clen, const uint8_
 static xaead_function xaead;
 
 void gate_use_xaead(void *encrypt) { xaead = (xaead_function)encrypt; }
+int gate_has_xaead(void) { return xaead != NULL; }
 
 size_t gate_source(uint8_t source[GATE_MAX_SOURCE], const struct udp_endpoint *from)
 {

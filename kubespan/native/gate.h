@@ -24,8 +24,10 @@ struct handshake_gate {
     uint64_t secret_until; /* nanoseconds since boot; 0: there is no secret */
 };
 
-/* Seal cookies by the function of libsodium at this address, crypto_aead_xchacha20poly1305_ietf_encrypt. */
+/* Seal cookies by the function of libsodium at this address, crypto_aead_xchacha20poly1305_ietf_encrypt. Comes before
+ * the first gate; whether it did. */
 void gate_use_xaead(void *encrypt);
+int gate_has_xaead(void);
 
 /* What a cookie is bound to: 4 or 16 address bytes, 2 port bytes, big-endian. Answers how many. */
 size_t gate_source(uint8_t source[GATE_MAX_SOURCE], const struct udp_endpoint *from);
