@@ -68,6 +68,8 @@ _fastpath.use_xaead(_libsodium("encrypt", "xchacha20poly1305_ietf"))
 class NativeSlot(_fastpath.Slot):
     """A PeerSlot whose memory the lanes read and write."""
 
+    __slots__ = ()
+
     @property
     def endpoint(self) -> Endpoint | None:
         """Where the peer is; assigning also forgets the source."""

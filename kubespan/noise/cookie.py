@@ -21,6 +21,7 @@ from kubespan.noise.primitives import HASH_SIZE, hash_, mac, xaead_open, xaead_s
 
 _LABEL_MAC1: Final = b"mac1----"
 _LABEL_COOKIE: Final = b"cookie--"
+_NEVER: Final = -inf
 
 # Initiation and response end alike: mac1 over all that is before it, mac2 over all before that.
 _MAC1: Final = slice(-32, -16)
@@ -101,21 +102,23 @@ class CookieChecker:
 
 
 class CookieGenerator:
-    """The side that calls: writes macs, and keeps the cookie that it is given."""
+    """The side that calls: writes macs, and keeps the cookie that it is given.
 
-    __slots__ = ("_cookie", "_cookie_key", "_cookie_received_at", "_mac1_key", "_unanswered_mac1")
+    Both keys are hashed anew for each use: a peer may be one of ten thousand, and seldom calls.
+    """
+
+    __slots__ = ("_cookie", "_cookie_received_at", "_remote_static", "_unanswered_mac1")
 
     def __init__(self, remote_static: PublicKey) -> None:
-        self._mac1_key = hash_(_LABEL_MAC1, remote_static.raw)
-        self._cookie_key = hash_(_LABEL_COOKIE, remote_static.raw)
+        self._remote_static = remote_static
         self._cookie = b""
-        self._cookie_received_at = -inf
+        self._cookie_received_at = _NEVER
         self._unanswered_mac1: bytes | None = None
 
     def add_macs(self, datagram: bytes, boot: float) -> bytes:
         """Fill in mac1, and mac2 if a cookie younger than COOKIE_VALIDITY is held."""
         before_mac1 = datagram[_BEFORE_MAC1]
-        mac1 = mac(self._mac1_key, before_mac1)
+        mac1 = mac(hash_(_LABEL_MAC1, self._remote_static.raw), before_mac1)
         self._unanswered_mac1 = mac1
         before_mac2 = before_mac1 + mac1
         return before_mac2 + self._mac2(before_mac2, boot)
@@ -127,8 +130,9 @@ class CookieGenerator:
         """
         if self._unanswered_mac1 is None:
             raise ProtocolError(DropReason.UNEXPECTED)
+        cookie_key = hash_(_LABEL_COOKIE, self._remote_static.raw)
         self._cookie = xaead_open(
-            self._cookie_key, message.nonce, message.encrypted_cookie, self._unanswered_mac1
+            cookie_key, message.nonce, message.encrypted_cookie, self._unanswered_mac1
         )
         self._cookie_received_at = boot
         self._unanswered_mac1 = None

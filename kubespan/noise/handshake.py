@@ -33,6 +33,10 @@ from kubespan.noise.tai64n import TIMESTAMP_SIZE
 _CONSTRUCTION: Final = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
 _IDENTIFIER: Final = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 _INITIAL_CHAINING_KEY: Final = hash_(_CONSTRUCTION)
+# Each of these is one for all peers, most of which need no other; wiping the key changes nothing.
+_NO_PRESHARED_KEY: Final = PresharedKey()
+_NEVER: Final = -inf
+_BEFORE_ALL_TIMESTAMPS: Final = bytes(TIMESTAMP_SIZE)
 _INITIAL_HASH: Final = hash_(_INITIAL_CHAINING_KEY, _IDENTIFIER)
 
 
@@ -137,9 +141,9 @@ class Handshake:
 
     def __init__(self, local: LocalStatic | None, remote_static: PublicKey) -> None:
         self.remote_static = remote_static
-        self.preshared_key = PresharedKey()
-        self.latest_timestamp = bytes(TIMESTAMP_SIZE)
-        self.last_initiation_consumed_at = -inf
+        self.preshared_key = _NO_PRESHARED_KEY
+        self.latest_timestamp = _BEFORE_ALL_TIMESTAMPS
+        self.last_initiation_consumed_at = _NEVER
         self.state = HandshakeState.ZEROED
         self.local_index = 0
         self.remote_index = 0

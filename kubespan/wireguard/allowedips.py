@@ -7,11 +7,16 @@ the native trie and holds the truth that is published to it. Paper §2 (cryptoke
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from kubespan.model.address import Prefix
 
 PeerT = TypeVar("PeerT", bound=Hashable)
+
+_Prefixes: TypeAlias = tuple[Prefix, ...] | dict[Prefix, None]
+"""In the order in which they were given. Most peers have few, which take a quarter of the room."""
+
+_FEW = 8
 
 
 class AllowedIPs(Generic[PeerT]):
@@ -19,27 +24,27 @@ class AllowedIPs(Generic[PeerT]):
 
     def __init__(self) -> None:
         self._tables: dict[int, dict[int, dict[int, PeerT]]] = {4: {}, 6: {}}
-        self._prefixes: dict[PeerT, dict[Prefix, None]] = {}
+        self._prefixes: dict[PeerT, _Prefixes] = {}
 
     def insert(self, prefix: Prefix, peer: PeerT) -> None:
         """Give a prefix to a peer, taking it from whoever has it."""
         table = self._table(prefix)
         owner = table.get(prefix.value)
         if owner is not None and owner is not peer:
-            del self._prefixes[owner][prefix]
+            self._prefixes[owner] = _without(self._prefixes[owner], prefix)
         table[prefix.value] = peer
-        self._prefixes.setdefault(peer, {})[prefix] = None
+        self._prefixes[peer] = _with(self._prefixes.get(peer, ()), prefix)
 
     def remove(self, prefix: Prefix, peer: PeerT) -> None:
         """Take a prefix from a peer; nothing happens if it belongs to another or to nobody."""
-        mine = self._prefixes.get(peer, {})
+        mine = self._prefixes.get(peer, ())
         if prefix in mine:
-            del mine[prefix]
+            self._prefixes[peer] = _without(mine, prefix)
             self._withdraw(prefix)
 
     def remove_peer(self, peer: PeerT) -> None:
         """Take everything from a peer."""
-        for prefix in self._prefixes.pop(peer, {}):
+        for prefix in self._prefixes.pop(peer, ()):
             self._withdraw(prefix)
 
     def lookup(self, version: int, value: int) -> PeerT | None:
@@ -75,3 +80,22 @@ class AllowedIPs(Generic[PeerT]):
         del tables[prefix.length][prefix.value]
         if not tables[prefix.length]:
             del tables[prefix.length]
+
+
+def _with(prefixes: _Prefixes, prefix: Prefix) -> _Prefixes:
+    """Return the prefixes with one more at the end, unless it is among them; a dict is changed."""
+    if isinstance(prefixes, dict):
+        prefixes[prefix] = None
+        return prefixes
+    if prefix in prefixes:
+        return prefixes
+    more = (*prefixes, prefix)
+    return more if len(more) <= _FEW else dict.fromkeys(more)
+
+
+def _without(prefixes: _Prefixes, prefix: Prefix) -> _Prefixes:
+    """Return the prefixes without one that is among them; a dict is changed."""
+    if isinstance(prefixes, dict):
+        del prefixes[prefix]
+        return prefixes
+    return tuple([other for other in prefixes if other != prefix])

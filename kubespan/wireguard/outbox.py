@@ -29,36 +29,39 @@ class Outbox:
         self._public_key = public_key
         self._slot = slot
         self._path = path
-        # A list, because an empty deque is larger than all else that an idle peer is.
-        self._staged: list[bytes] = []
+        # A tuple, because there is only one empty one for all idle peers.
+        self._staged: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
         return len(self._staged)
 
     def stage(self, packet: bytes) -> list[Effect]:
         """Add a packet; the oldest one makes room for it when there is none."""
-        self._staged.append(packet)
-        if len(self._staged) <= MAX_STAGED_PACKETS:
-            return []
-        self._staged.pop(0)
-        return [Dropped(DropReason.STAGED_OVERFLOW)]
+        has_room = len(self._staged) < MAX_STAGED_PACKETS
+        self._staged = (*self._staged, packet)[-MAX_STAGED_PACKETS:]
+        return [] if has_room else [Dropped(DropReason.STAGED_OVERFLOW)]
 
     def stage_keepalive(self) -> None:
         """Add a keepalive, unless whatever already waits will do as well."""
         if not self._staged:
-            self._staged.append(_KEEPALIVE)
+            self._staged = (_KEEPALIVE,)
 
     def drop_staged(self, reason: DropReason) -> list[Effect]:
         """Drop what waits."""
         dropped: list[Effect] = [Dropped(reason) for packet in self._staged if packet]
-        self._staged.clear()
+        self._staged = ()
         return dropped
 
     def send_staged(self, keypair: Keypair, now: Instant) -> list[Effect]:
         """Seal and send what waits, in order, as far as the session reaches."""
         effects: list[Effect] = []
-        while self._staged and can_send(keypair, now.boot):
-            effects += self._send_transport(keypair, self._staged.pop(0), now)
+        sent = 0
+        for packet in self._staged:
+            if not can_send(keypair, now.boot):
+                break
+            effects += self._send_transport(keypair, packet, now)
+            sent += 1
+        self._staged = self._staged[sent:]
         return effects
 
     def send(

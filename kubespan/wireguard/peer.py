@@ -8,6 +8,7 @@ here is what only the control of it needs. Paper §5 and §6; kernel send.c, rec
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from kubespan.model.address import Arrival, Endpoint
 from kubespan.model.constants import (
@@ -34,6 +35,8 @@ from kubespan.wireguard.outbox import Outbox
 from kubespan.wireguard.sessions import Sessions, is_old_for_receiving, is_old_for_sending
 from kubespan.wireguard.surroundings import Result, Role, Surroundings
 from kubespan.wireguard.timers import Timer, Timers
+
+_NEVER: Final = -inf
 
 
 class Peer:
@@ -79,7 +82,7 @@ class Peer:
         self._outbox = Outbox(public_key, self.slot, surroundings.path)
         self._handshake_index: int | None = None
         self._initiation = b""
-        self._last_sent_handshake_at = -inf
+        self._last_sent_handshake_at = _NEVER
         self._silent_since = 0.0
         self._attempts = 0
         self._next_probe = 0
@@ -119,14 +122,14 @@ class Peer:
         """Make this where the peer is; sessions are kept."""
         if self.slot.endpoint is None:
             # What was tried before reached nobody, so the first real try need not wait.
-            self._last_sent_handshake_at = -inf
+            self._last_sent_handshake_at = _NEVER
         self.slot.endpoint = endpoint
 
     def change_identity(self) -> None:
         """Follow a change of our own key: begin anew, and send nothing under what there was."""
         self._release_handshake()
         self.handshake.set_local(self._surroundings.local)
-        self._last_sent_handshake_at = -inf
+        self._last_sent_handshake_at = _NEVER
         self._sessions.end_sending()
 
     # Coming and going.
@@ -135,7 +138,7 @@ class Peer:
         """Let the peer send and receive; nothing happens yet."""
         if not self.timers.is_running:
             self.timers.start(now.boot)
-            self._last_sent_handshake_at = -inf
+            self._last_sent_handshake_at = _NEVER
 
     def begin_later(self, delay: float, now: Instant) -> None:
         """Begin a handshake after so many seconds, unless somebody has a reason to before."""
@@ -161,7 +164,7 @@ class Peer:
         self.timers.stop()
         self._sessions.clear()
         self._abandon_handshake()
-        self._last_sent_handshake_at = -inf
+        self._last_sent_handshake_at = _NEVER
         self._attempts = 0
         return self._outbox.drop_staged(DropReason.INTERFACE_DOWN)
 

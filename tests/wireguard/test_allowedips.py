@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,3 +131,18 @@ def test_agrees_with_a_naive_model(steps: list[tuple[str, Prefix, str]], probes:
         for version, bits in ((4, 32), (6, 128)):
             value = (probe >> 4) << (bits - 4) | probe & 15
             assert table.lookup(version, value) == naive.lookup(version, value)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 20])
+def test_few_and_many_prefixes_of_a_peer_are_kept_alike(count: int) -> None:
+    table: AllowedIPs[str] = AllowedIPs()
+    prefixes = [Prefix(4, n << 8, 24) for n in range(count)]
+    for prefix in (*prefixes, *prefixes):
+        table.insert(prefix, "alice")
+    assert table.prefixes("alice") == tuple(prefixes)
+    table.remove(prefixes[0], "alice")
+    table.insert(prefixes[-1], "bob")
+    table.insert(prefixes[0], "alice")
+    expected = [prefix for prefix in (*prefixes[1:], prefixes[0]) if prefix != prefixes[-1]]
+    assert table.prefixes("alice") == (tuple(expected) if count > 1 else (prefixes[0],))
+    assert table.prefixes("bob") == ((prefixes[-1],) if count > 1 else ())
