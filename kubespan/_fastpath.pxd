@@ -291,11 +291,10 @@ cdef struct InboundMessage:
 
 # Cookie replies of the inbound batch, side by side with what they need.
 cdef struct CookieDesk:
-    udp_message messages[64]   # UDP_SEND_SLOTS
-    uint8_t replies[4096]      # UDP_SEND_SLOTS times GATE_REPLY_SIZE
-    uint8_t nonces[1536]       # UDP_SEND_SLOTS times GATE_NONCE_SIZE: random, each used once
+    udp_message messages[16]   # REPLIES_A_BATCH
+    uint8_t replies[1024]      # times GATE_REPLY_SIZE
+    uint8_t nonces[384]        # times GATE_NONCE_SIZE: random, each used once
     int count
-    bint has_nonces
 
 # One lane: a thread's whole world. Written by its thread; `epoch` is read by the loop.
 cdef struct LaneState:

@@ -44,6 +44,7 @@ cdef enum:
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
+    REPLIES_A_BATCH = 16       # of UDP_RECEIVE_SLOTS
     COOKIE_REPLY = 3           # message types
     TRANSPORT = 4
     HANDSHAKE_QUEUE = 1024     # handshake messages that may wait for the loop
@@ -1191,17 +1192,20 @@ cdef bint pass_gate(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length)
 
 cdef void reply_with_cookie(LaneState *lane, const handshake_gate *gate, udp_datagram *d,
                             uint8_t *p, size_t length) noexcept nogil:
-    """Sent with others at the end of the batch, from the address that was written to."""
+    """Sent with others at the end of the batch, from the address that was written to.
+
+    Packets of sessions wait in the same socket, so a batch full of strangers is not answered whole:
+    the sooner the next one is received, the less is lost. Whoever hears nothing asks again.
+    """
     cdef CookieDesk *desk = lane.desk
     cdef udp_message *m
     cdef uint8_t source[18]
     cdef size_t source_length = gate_source(source, &d.origin)
-    if desk.count == UDP_SEND_SLOTS:
-        send_replies(lane)
-    if not desk.has_nonces:
+    if desk.count == REPLIES_A_BATCH:
+        return
+    if desk.count == 0:
         if getrandom(desk.nonces, sizeof(desk.nonces), 0) != <ssize_t>sizeof(desk.nonces):
             return
-        desk.has_nonces = True
     m = &desk.messages[desk.count]
     m.data = desk.replies + desk.count * GATE_REPLY_SIZE
     m.length = m.segment_size = GATE_REPLY_SIZE
@@ -1212,7 +1216,7 @@ cdef void reply_with_cookie(LaneState *lane, const handshake_gate *gate, udp_dat
 
 
 cdef void send_replies(LaneState *lane) noexcept nogil:
-    """Whoever misses one asks again."""
+    """A full send buffer is not waited for."""
     cdef CookieDesk *desk = lane.desk
     cdef int i
     udp_offer(lane.sender, lane.ipv4_fd, lane.ipv6_fd, desk.messages, desk.count)
@@ -1222,7 +1226,6 @@ cdef void send_replies(LaneState *lane) noexcept nogil:
         else:
             lane.counters.cookie_replies += 1
     desk.count = 0
-    desk.has_nonces = False
 
 
 cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,

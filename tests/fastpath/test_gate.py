@@ -31,6 +31,8 @@ LONG = 1e6
 PATIENCE = 5.0
 SIZES = {1: 148, 2: 92}
 COOKIE_REPLIES = 64
+BATCH = 64
+REPLIES_A_BATCH = 16
 
 sources = st.sampled_from([6, 18]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 messages = st.sampled_from([148, 92]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
@@ -130,7 +132,7 @@ def test_keys_and_nonces_have_their_sizes() -> None:
 class Post:
     """Lanes that only receive, and a stranger who writes to them over loopback."""
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, family: str, *, start: bool = True) -> None:
         self.kind = socket.AF_INET if family == "ipv4" else socket.AF_INET6
         self.host = "127.0.0.1" if family == "ipv4" else "::1"
         self.tun, self.lane_tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -145,7 +147,8 @@ class Post:
             single=True,
         )
         self.lanes = fastpath.create_lanes(self.path, options)
-        self.lanes.start()
+        if start:
+            self.lanes.start()
 
     def bound(self) -> socket.socket:
         one = socket.socket(self.kind, socket.SOCK_DGRAM)
@@ -262,18 +265,26 @@ def test_a_cookie_is_sent_from_where_the_message_was_sent_to(post: Post) -> None
     assert origin[:2] == post.ours.getsockname()[:2]
 
 
-def test_everybody_of_a_batch_gets_a_cookie_of_another_nonce(post: Post) -> None:
+def test_of_a_full_batch_some_get_a_cookie_and_all_are_counted() -> None:
     checker, _ = twins()
+    post = Post("ipv4", start=False)
     post.path.publish_gate(young(checker))
-    post.load()
-    wanted = [message(n) for n in range(150)]
-    post.send(*wanted)
-    replies = [CookieReply.parse(post.stranger.recv(100)) for _ in wanted]
-    assert [reply.receiver_index for reply in replies] == list(range(150))
-    assert len({reply.nonce for reply in replies}) == 150
-    for datagram, reply in zip(wanted, replies, strict=True):
+    asked = [message(n) for n in range(UNDER_LOAD_AFTER + 2 * BATCH)]
+    post.send(*asked)
+    post.lanes.start()
+    replies = [CookieReply.parse(post.stranger.recv(100)) for _ in range(2 * REPLIES_A_BATCH)]
+    post.settled(udp_received=len(asked), cookie_replies=2 * REPLIES_A_BATCH)
+    assert post.dropped() == {DropReason.UNDER_LOAD: 2 * BATCH}
+    assert len(post.handed_up()) == UNDER_LOAD_AFTER
+    assert post.lanes.counters()["cookie_replies"] == 2 * REPLIES_A_BATCH
+    assert len({reply.nonce for reply in replies}) == len(replies)
+    firsts = [UNDER_LOAD_AFTER + n for n in (*range(REPLIES_A_BATCH), *range(BATCH, BATCH + 16))]
+    assert [reply.receiver_index for reply in replies] == firsts
+    for reply in replies:
+        datagram = asked[reply.receiver_index]
         again = with_macs(datagram[:-32] + bytes(32), reply)
         assert checker.check_mac2(again, post.source, START)
+    post.close()
 
 
 @pytest.mark.parametrize("until", [0.0, 1.0])
