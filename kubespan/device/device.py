@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from kubespan.device.bind import Sockets, open_sockets
@@ -252,17 +253,15 @@ class Device:
     # Numbers.
 
     def counters(self) -> Mapping[str, int | str]:
-        """Return which implementation this is, what it dropped and why, and how handshakes went."""
+        """Return which implementation this is, what lanes did, how handshakes went, and drops."""
         handshakes = self.interface.handshakes.items()
         return {
             "implementation": self._lanes.implementation,
+            "aead": self._lanes.aead,
             **{f"handshakes_{role}_{result}": count for (role, result), count in handshakes},
-            **self._drops(),
-            **self._lanes.counters(),
+            **(self._drops() + Counter(self._lanes.counters())),
         }
 
-    def _drops(self) -> dict[str, int]:
-        return {
-            f"drop_{reason.name.lower()}": count
-            for reason, count in sorted(self._output.drops.items())
-        }
+    def _drops(self) -> Counter[str]:
+        drops = sorted(self._output.drops.items())
+        return Counter({f"drop_{reason.name.lower()}": count for reason, count in drops})

@@ -46,6 +46,9 @@ class Lanes(Protocol):
     implementation: str
     """What `kubespan_implementation` tells: native or pure."""
 
+    aead: str
+    """What `kubespan_aead` tells: who seals and opens packets."""
+
     merges: bool
     """Whether sockets may hand over several datagrams as one."""
 

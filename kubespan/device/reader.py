@@ -67,6 +67,7 @@ class Readers:
     """Lanes of the pure build."""
 
     implementation = "pure"
+    aead = "pynacl"
     merges = False
 
     def __init__(self, tun: Tun, hearer: Hearer) -> None:

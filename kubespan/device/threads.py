@@ -35,6 +35,7 @@ class Threads:
     merges = MAY_OFFLOAD
 
     def __init__(self, tun: Tun, path: DataPath, hearer: Hearer) -> None:
+        self.aead = fastpath.provider()
         self._tun = tun
         self._path = path
         self._hearer = hearer

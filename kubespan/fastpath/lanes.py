@@ -85,4 +85,8 @@ class Lanes(Protocol):
         """Return how much the lanes refused, by reason."""
 
     def counters(self) -> Counter[str]:
-        """Return what the lanes did: calls, messages and packets, by name."""
+        """Return what the lanes did: calls, messages and packets, by name.
+
+        For each thread also how long it was not asleep and how long there was one, in nanoseconds:
+        `lane_inbound_busy_ns` and `lane_inbound_alive_ns`; `outbound`; `both` where it is one.
+        """

@@ -46,6 +46,7 @@ class NotedLanes:
     """Lanes that move nothing and note whom they serve."""
 
     implementation = "noted"
+    aead = "none"
     merges = False
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class NotedLanes:
         self.is_closed = True
 
     def counters(self) -> Mapping[str, int]:
-        return {"lanes_noted": 7}
+        return {"lanes_noted": 7, "drop_bad_tag": 3}
 
 
 class Desk:
@@ -395,7 +396,8 @@ async def test_counters_tell_what_is_what(desk: Desk) -> None:
     counters = desk.device.counters()
     assert counters == {
         "implementation": "noted",
-        "drop_bad_tag": 2,
+        "aead": "none",
+        "drop_bad_tag": 5,
         "drop_queue_full": 1,
         "lanes_noted": 7,
     }

@@ -131,3 +131,4 @@ async def test_closing_twice_is_closing(lane: Lane) -> None:
 async def test_each_kind_says_which_it_is(lane: Lane) -> None:
     expected = "native" if isinstance(lane.lanes, Threads) else "pure"
     assert lane.lanes.implementation == expected
+    assert lane.lanes.aead == (fastpath.provider() if expected == "native" else "pynacl")

@@ -564,3 +564,36 @@ def test_keys_change_under_traffic_without_a_loss(bench: Bench) -> None:
         datagram = bench.at_peer()
         assert struct.unpack("<Q", datagram[8:16]) == (0,)
     assert bench.path.table.reclaim() <= 1
+
+
+# ---- counters
+
+
+def test_counters_say_how_much_went_together(bench: Bench) -> None:
+    """Segments a send, segments a receive, packets a TUN write, and how each thread was loaded."""
+    bench.establish()
+    bench.from_system(ipv4("10.0.0.1", "10.0.0.2", b"out"))
+    bench.opened_at_peer()
+    for _ in range(2):
+        bench.from_peer(ipv4("10.0.0.2", "10.0.0.1", b"in") + bytes(10))
+        bench.at_system()
+    bench.lanes.stop()
+    counters = bench.lanes.counters()
+    assert [counters[name] for name in ("udp_sends", "udp_messages", "udp_sent")] == [1, 1, 1]
+    assert [counters[name] for name in ("udp_receives", "udp_received")] == [2, 2]
+    assert [counters[name] for name in ("tun_writes", "tun_written_packets")] == [2, 2]
+    assert [counters[name] for name in ("sealed_batches", "opened_batches")] == [1, 2]
+
+
+def test_the_load_of_each_thread_is_told_by_what_it_carries(bench: Bench, threads: bool) -> None:
+    bench.from_system(ipv4("10.0.0.1", "10.0.0.2"))
+    bench.upcall()
+    bench.lanes.stop()
+    counters = bench.lanes.counters()
+    load = {name: counters[name] for name in counters if name.startswith("lane_")}
+    names = ("both",) if threads else ("outbound", "inbound")
+    assert sorted(load) == sorted(
+        f"lane_{n}_{what}_ns" for n in names for what in ("busy", "alive")
+    )
+    for name in names:
+        assert 0 < load[f"lane_{name}_busy_ns"] < load[f"lane_{name}_alive_ns"]
