@@ -77,6 +77,24 @@ def add_idle_peers(interface: str, count: int) -> None:
         _request(interface, lines)
 
 
+def private_key(interface: str) -> bytes:
+    """The private key of `interface`. Raises Refused."""
+    for line in dump(interface):
+        if line.startswith("private_key="):
+            return bytes.fromhex(line.partition("=")[2])
+    raise Refused(f"{interface} has no private key")
+
+
+def dump(interface: str) -> list[str]:
+    """All that `interface` tells, line by line."""
+    return _request(interface, ["get=1"])
+
+
+def change(interface: str, lines: list[str]) -> None:
+    """These lines of configuration take effect. Raises Refused."""
+    _request(interface, ["set=1", *lines])
+
+
 def counters(interface: str) -> dict[str, int]:
     """The data plane's own counters, without their prefix; empty where there are none."""
     return {name: int(value) for name, value in _extras(interface) if value.isdecimal()}
@@ -88,7 +106,7 @@ def remarks(interface: str) -> dict[str, str]:
 
 
 def _extras(interface: str) -> list[tuple[str, str]]:
-    split = (line.partition("=") for line in _request(interface, ["get=1"]))
+    split = (line.partition("=") for line in dump(interface))
     return [
         (key.removeprefix(COUNTER_PREFIX), value)
         for key, _, value in split
