@@ -16,7 +16,7 @@ from bench.compare import machine
 from bench.compare.cpu import wait_until_idle
 from bench.compare.processes import CommandFailed
 from bench.compare.uapi import Refused
-from bench.scale import configuration, flood, handshakes, many, memory
+from bench.scale import configuration, flood, handshakes, idle, many, memory
 from bench.scale.figure import Figure, table
 
 IDLE_SHARE = 0.04
@@ -56,6 +56,7 @@ def _parts(wanted: argparse.Namespace) -> dict[str, Part]:
         "configuration": partial(configuration.measure, count),
         "handshakes": partial(handshakes.measure, 1000),
         "callers": partial(flood.measure_callers, 1000, rate, 5 * seconds),
+        "idle": partial(idle.measure, 1000, 4 if wanted.quick else 12),
         "flood": partial(flood.measure, rate, packets, seconds),
         "many": partial(many.measure, wanted.peers, seconds / 2),
     }
@@ -63,7 +64,7 @@ def _parts(wanted: argparse.Namespace) -> dict[str, Part]:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parts = "memory,configuration,handshakes,callers,flood,many"
+    parts = "memory,configuration,handshakes,callers,idle,flood,many"
     parser.add_argument("--parts", default=parts, type=lambda text: text.split(","), help=parts)
     parser.add_argument("--quick", action="store_true", help="shorter runs: to see that it works")
     parser.add_argument("--seconds", type=float, default=0.0, help="of one flood")

@@ -42,9 +42,10 @@ LOADS = {"bulk": Packets(1300, 40), "small": Packets(64)}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Which way packets go: from where and to where, and the first address of either."""
+    """Which way packets go: from where and to where, the first address of either, and by whom."""
 
     name: str
+    daemon: int
     here: Namespace
     there: Namespace
     first: str
@@ -102,7 +103,7 @@ def _trial(
     counter = way.there.start(program, "count", way.first, str(peers), PORT)
     try:
         _wait(counter, lambda: "ready" in counter.output())
-        meter = Meter()
+        meter = Meter([way.daemon])
         what = (str(packets.size), str(rate), str(seconds), str(packets.segments))
         sender = way.here.start(program, "send", way.first, way.last, str(peers), PORT, *what)
         try:
@@ -137,9 +138,10 @@ def _meeting(count: int) -> Iterator[tuple[Way, Way]]:
         _wait(process, lambda: "ready" in process.output())
         _lay(lab.a.namespace, crowd, CROWD_NET, HUB_NET)
         _lay(lab.b.namespace, lab.b.interface, HUB_NET, CROWD_NET)
+        daemon = lab.tunnels[1]
         yield (
-            Way("in", lab.a.namespace, lab.b.namespace, CROWD, HUB),
-            Way("out", lab.b.namespace, lab.a.namespace, HUB, CROWD),
+            Way("in", daemon, lab.a.namespace, lab.b.namespace, CROWD, HUB),
+            Way("out", daemon, lab.b.namespace, lab.a.namespace, HUB, CROWD),
         )
 
 
