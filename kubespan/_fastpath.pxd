@@ -80,7 +80,8 @@ cdef extern from "native/udp.h" nogil:
     int udp_receive(udp_receiver *r, int fd)
     udp_datagram *udp_received(udp_receiver *r, int i)
     cdef struct udp_message:
-        const uint8_t *data
+        iovec *parts
+        size_t count
         size_t length
         size_t segment_size
         uint8_t traffic_class
@@ -281,6 +282,12 @@ cdef struct OutboundPacket:
     uint8_t ecn
     bint data
 
+# Packets of the outbound batch that are neighbours and go to one peer.
+cdef struct Run:
+    uint32_t slot
+    uint32_t first
+    uint32_t count
+
 # A transport message of the inbound batch: opened where it lies.
 cdef struct InboundMessage:
     uint8_t *plaintext
@@ -292,6 +299,7 @@ cdef struct InboundMessage:
 # Cookie replies of the inbound batch, side by side with what they need.
 cdef struct CookieDesk:
     udp_message messages[16]   # REPLIES_A_BATCH
+    iovec parts[16]
     uint8_t replies[1024]      # times GATE_REPLY_SIZE
     uint8_t nonces[384]        # times GATE_NONCE_SIZE: random, each used once
     int count
@@ -317,6 +325,9 @@ cdef struct LaneState:
     uint8_t *output            # sealed datagrams, side by side
     uint8_t *scratch           # one packet on its way up
     OutboundPacket *packets
+    OutboundPacket *spare_packets  # these two take turns with `packets` and `items`
+    aead_item *spare_items
+    iovec *parts               # of the messages, one for each packet at most
     udp_message *messages
     uint32_t message_slots[64]  # UDP_SEND_SLOTS: whose each message is
     udp_sender *sender

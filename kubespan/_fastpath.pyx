@@ -35,12 +35,14 @@ cdef enum:
     MAX_PEERS = 65536
     INDEX_LINE = 8             # words: one cache line
     INDEX_LEAST_LINES = 64
-    BATCH_PACKETS = 64         # a batch ends at the first frame border past this
+    BATCH_PACKETS = 64         # an inbound batch ends at the first super-packet past this
+    BATCH_FRAMES = 256         # an outbound one after so many frames,
+    BATCH_BYTES = 98304        # or the one that goes past this: some 64 full packets
     MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
-    MAX_PACKETS = BATCH_PACKETS + MAX_SEGMENTS
+    MAX_PACKETS = BATCH_FRAMES + MAX_SEGMENTS
     FRAME_SIZE = 65536
     FRAME_OUTPUT = 65536 + MAX_SEGMENTS * 176  # one frame cut up: headers repeated, sealed
-    OUTPUT_SIZE = 524288
+    OUTPUT_SIZE = BATCH_BYTES + FRAME_OUTPUT
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
@@ -742,8 +744,12 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
         lane.frame = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE + VNET_HEADER_SIZE, 1)
         lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
         lane.packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
+        lane.spare_packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
+        lane.spare_items = <aead_item *>calloc(MAX_PACKETS, sizeof(aead_item))
+        lane.parts = <iovec *>calloc(MAX_PACKETS, sizeof(iovec))
         lane.messages = <udp_message *>calloc(UDP_SEND_SLOTS, sizeof(udp_message))
         if (lane.frame == NULL or lane.output == NULL or lane.packets == NULL
+                or lane.spare_packets == NULL or lane.spare_items == NULL or lane.parts == NULL
                 or lane.messages == NULL):
             return False
     lane.sender = udp_sender_new()
@@ -770,6 +776,9 @@ cdef void lane_free(LaneState *lane) noexcept:
     free(lane.frame)
     free(lane.output)
     free(lane.packets)
+    free(lane.spare_packets)
+    free(lane.spare_items)
+    free(lane.parts)
     free(lane.messages)
     free(lane.opened)
     free(lane.batch)
@@ -826,8 +835,7 @@ cdef bint tun_batch(LaneState *lane) noexcept nogil:
     cdef uint32_t count = 0, used = 0
     cdef int frames = 0
     cdef ssize_t length = 1
-    while (length > 0 and frames < BATCH_PACKETS and count < BATCH_PACKETS
-           and used + FRAME_OUTPUT <= OUTPUT_SIZE):
+    while length > 0 and frames < BATCH_FRAMES and used < BATCH_BYTES:
         length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
         if length > 0:
             tun_frame(lane, <size_t>length, &count, &used)
@@ -835,6 +843,7 @@ cdef bint tun_batch(LaneState *lane) noexcept nogil:
             tun_refused(lane, errno)
         frames += 1
     if count:
+        group_packets(lane, count)
         note_packets(lane, count)
         seal_packets(lane, count)
         send_packets(lane, count)
@@ -1002,6 +1011,43 @@ cdef void hand_up(LaneState *lane, offload_frame *f) noexcept nogil:
             return
 
 
+cdef void group_packets(LaneState *lane, uint32_t count) noexcept nogil:
+    """What goes to one peer stands together, in the order in which it came; peers, by their first.
+
+    Frames to many peers come in any order. Together they share a super-packet and a sealing.
+    """
+    cdef Run runs[256]
+    cdef int found = find_runs(lane, count, runs), i, j
+    cdef uint32_t placed = 0
+    if found <= 2:
+        return
+    for i in range(found):
+        for j in range(i, found):
+            if runs[j].count and runs[j].slot == runs[i].slot:
+                memcpy(&lane.spare_packets[placed], &lane.packets[runs[j].first],
+                       runs[j].count * sizeof(OutboundPacket))
+                memcpy(&lane.spare_items[placed], &lane.items[runs[j].first],
+                       runs[j].count * sizeof(aead_item))
+                placed += runs[j].count
+                if j > i:
+                    runs[j].count = 0
+    lane.packets, lane.spare_packets = lane.spare_packets, lane.packets
+    lane.items, lane.spare_items = lane.spare_items, lane.items
+
+
+cdef int find_runs(LaneState *lane, uint32_t count, Run *runs) noexcept nogil:
+    """Neighbours that go to one peer. A frame is not divided: there are BATCH_FRAMES at most."""
+    cdef int found = 0
+    cdef uint32_t i
+    for i in range(count):
+        if found and runs[found - 1].slot == lane.packets[i].slot:
+            runs[found - 1].count += 1
+        else:
+            runs[found].slot, runs[found].first, runs[found].count = lane.packets[i].slot, i, 1
+            found += 1
+    return found
+
+
 cdef void seal_packets(LaneState *lane, uint32_t count) noexcept nogil:
     """Runs of one key are sealed together."""
     cdef uint32_t start = 0, end
@@ -1020,6 +1066,7 @@ cdef void send_packets(LaneState *lane, uint32_t count) noexcept nogil:
     cdef uint32_t start = 0, run
     cdef int queued = 0
     while start < count:
+        lane.messages[queued].parts = &lane.parts[start]
         run = fill_message(lane, &lane.messages[queued], start, count)
         lane.message_slots[queued] = lane.packets[start].slot
         start += run
@@ -1038,18 +1085,30 @@ cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
     cdef size_t limit
     endpoint_read(&lane.table.slots[first.slot], &m.to)
     limit = UDP_MAX_SUPER_IPV4 if m.to.family == AF_INET else UDP_MAX_SUPER_IPV6
-    m.data, m.length, m.segment_size = first.datagram, first.length, first.length
+    m.length, m.segment_size, m.count = 0, first.length, 0
     m.traffic_class = first.ecn
+    add_part(m, first)
     while start + run < count and run < lane.max_segments:
         p = &lane.packets[start + run]
         if (p.slot != first.slot or p.ecn != first.ecn or p.length > first.length
                 or m.length + p.length > limit):
             break
-        m.length += p.length
+        add_part(m, p)
         run += 1
         if p.length < first.length:
             break
     return run
+
+
+cdef void add_part(udp_message *m, OutboundPacket *p) noexcept nogil:
+    """What lies behind the last part in memory makes it longer."""
+    cdef iovec *last = &m.parts[m.count - 1]
+    if m.count and <uint8_t *>last.iov_base + last.iov_len == p.datagram:
+        last.iov_len += p.length
+    else:
+        m.parts[m.count].iov_base, m.parts[m.count].iov_len = p.datagram, p.length
+        m.count += 1
+    m.length += p.length
 
 
 cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
@@ -1207,11 +1266,12 @@ cdef void reply_with_cookie(LaneState *lane, const handshake_gate *gate, udp_dat
         if getrandom(desk.nonces, sizeof(desk.nonces), 0) != <ssize_t>sizeof(desk.nonces):
             return
     m = &desk.messages[desk.count]
-    m.data = desk.replies + desk.count * GATE_REPLY_SIZE
-    m.length = m.segment_size = GATE_REPLY_SIZE
+    desk.parts[desk.count].iov_base = desk.replies + desk.count * GATE_REPLY_SIZE
+    desk.parts[desk.count].iov_len = m.length = m.segment_size = GATE_REPLY_SIZE
+    m.parts, m.count = &desk.parts[desk.count], 1
     m.to = d.origin
-    gate_reply(gate, p, length, source, source_length,
-               desk.nonces + desk.count * GATE_NONCE_SIZE, <uint8_t *>m.data)
+    gate_reply(gate, p, length, source, source_length, desk.nonces + desk.count * GATE_NONCE_SIZE,
+               desk.replies + desk.count * GATE_REPLY_SIZE)
     desk.count += 1
 
 

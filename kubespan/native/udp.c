@@ -36,7 +36,6 @@ struct udp_receiver {
 
 struct udp_sender {
     struct mmsghdr headers[UDP_SEND_SLOTS];
-    struct iovec vectors[UDP_SEND_SLOTS];
     struct sockaddr_storage names[UDP_SEND_SLOTS];
     _Alignas(8) uint8_t control[UDP_SEND_SLOTS][CONTROL_SIZE];
     int plain;
@@ -225,11 +224,10 @@ static void send_prepare(struct udp_sender *s, int i, const struct udp_message *
 {
     struct msghdr *h = &s->headers[i].msg_hdr;
 
-    s->vectors[i] = (struct iovec){(void *)m->data, m->length};
     h->msg_name = &s->names[i];
     h->msg_namelen = write_name(&s->names[i], &m->to);
-    h->msg_iov = &s->vectors[i];
-    h->msg_iovlen = 1;
+    h->msg_iov = m->parts;
+    h->msg_iovlen = m->count;
     h->msg_control = s->control[i];
     h->msg_controllen = write_control(s->control[i], m);
     if (!h->msg_controllen)
@@ -259,15 +257,19 @@ static int send_one(struct udp_sender *s, int fd, int i, const struct udp_messag
 /* The same bytes, a datagram at a time. Stops at the first refusal: the rest would meet the same. */
 static int send_segments(struct udp_sender *s, int fd, int i, const struct udp_message *m, int *calls)
 {
-    for (size_t at = 0; at < m->length; at += m->segment_size) {
-        struct udp_message one = *m;
-        one.data = m->data + at;
-        one.length = m->length - at < m->segment_size ? m->length - at : m->segment_size;
-        one.segment_size = one.length;
-        int error = send_one(s, fd, i, &one, calls);
-        if (error)
-            return error;
-    }
+    for (size_t part = 0; part < m->count; part++)
+        for (size_t at = 0; at < m->parts[part].iov_len; at += m->segment_size) {
+            size_t left = m->parts[part].iov_len - at;
+            struct iovec datagram = {(uint8_t *)m->parts[part].iov_base + at,
+                                     left < m->segment_size ? left : m->segment_size};
+            struct udp_message one = *m;
+            one.parts = &datagram;
+            one.count = 1;
+            one.length = one.segment_size = datagram.iov_len;
+            int error = send_one(s, fd, i, &one, calls);
+            if (error)
+                return error;
+        }
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define UDP_RECEIVE_SLOTS 64
 #define UDP_RECEIVE_SIZE 65536
@@ -49,9 +50,11 @@ void udp_receiver_free(struct udp_receiver *r);
 int udp_receive(struct udp_receiver *r, int fd);
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);
 
-/* One send: `length` bytes as datagrams of segment_size bytes (the last may be shorter). */
+/* One send: `length` bytes as datagrams of segment_size bytes (the last may be shorter), gathered from `count` parts,
+ * each of which begins with a datagram and ends with one. */
 struct udp_message {
-    const uint8_t *data;
+    struct iovec *parts;
+    size_t count;
     size_t length;
     size_t segment_size;
     uint8_t traffic_class;

@@ -13,6 +13,7 @@ if not fastpath.NATIVE:
     collect_ignore = [
         "test_aead.py",
         "test_gate.py",
+        "test_grouping.py",
         "test_lanes.py",
         "test_native.py",
         "test_twins.py",
