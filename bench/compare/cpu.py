@@ -67,6 +67,11 @@ class Meter:
         return sum(max(0.0, self._last.get(p, 0.0) - self._first.get(p, 0.0)) for p in pids)
 
 
+def clock(pid: int) -> float:
+    """Seconds of CPU that a process has used, all its threads together and nobody else."""
+    return time.clock_gettime((~pid << 3) | CPUCLOCK_SCHED)
+
+
 def wait_until_idle(share: float, patience: float) -> None:
     """Strangers use less than `share` of the machine, or `patience` seconds are over."""
     give_up_at = time.monotonic() + patience
@@ -82,7 +87,7 @@ def _clocks() -> dict[int, float]:
     for name in os.listdir("/proc"):  # noqa: PTH208 -- many times a second
         if name.isdecimal():
             try:
-                clocks[int(name)] = time.clock_gettime((~int(name) << 3) | CPUCLOCK_SCHED)
+                clocks[int(name)] = clock(int(name))
             except OSError:
                 continue
     return clocks

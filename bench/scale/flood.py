@@ -18,7 +18,7 @@ from hashlib import blake2s
 from nacl.bindings import crypto_scalarmult_base
 
 from bench.compare import uapi
-from bench.compare.cpu import Meter, Usage
+from bench.compare.cpu import clock
 from bench.compare.implementations import CHECKOUT, contender
 from bench.compare.lab import WIREGUARD_PORT, Lab, Link
 from bench.compare.processes import Child, CommandFailed
@@ -96,9 +96,10 @@ def measure(rate: float, packet_rate: float, seconds: float) -> list[Figure]:
             flood = None if kind is None else start(lab, workshop, kind, rate, seconds + AROUND)
             try:
                 time.sleep(HEAD_START)
-                meter = Meter(lab.tunnels[1:])
+                before, began = clock(lab.tunnels[1]), time.monotonic()
                 trial = packets.trial(lab, Packets(SIZE), packet_rate, seconds)
-                figures += _carried(kind, trial, meter.usage())
+                cores = (clock(lab.tunnels[1]) - before) / (time.monotonic() - began)
+                figures += _carried(kind, trial, cores)
                 if flood is not None and kind is not None:
                     figures.append(_offered(flood, kind))
             finally:
@@ -107,13 +108,13 @@ def measure(rate: float, packet_rate: float, seconds: float) -> list[Figure]:
     return figures
 
 
-def _carried(kind: Kind | None, trial: Trial, usage: Usage) -> list[Figure]:
+def _carried(kind: Kind | None, trial: Trial, cores: float) -> list[Figure]:
     name = "no flood" if kind is None else kind.name
     loss = 100 * (1 - trial.received / trial.sent)
     lost = Figure(
         "flood", f"{name}: loss of {trial.asked:,.0f} packets/s", loss, "%", most=MOST_LOSS
     )
-    return [lost, Figure("flood", f"{name}: daemon", usage.measured / usage.elapsed, "cores")]
+    return [lost, Figure("flood", f"{name}: daemon", cores, "cores")]
 
 
 def _offered(flood: Child, kind: Kind) -> Figure:
@@ -160,9 +161,9 @@ def _call(lab: Lab, count: int, window: int, seconds: float) -> tuple[callers.To
     )
     try:
         _wait(calling, lambda: "ready" in calling.output(), PATIENCE)
-        meter = Meter(lab.tunnels[1:])
+        before = clock(lab.tunnels[1])
         _wait(calling, calling.has_exited, seconds + PATIENCE)
-        busy = meter.usage().measured
+        busy = clock(lab.tunnels[1]) - before
         return callers.Told(**json.loads(calling.result().splitlines()[-1])), busy
     finally:
         calling.end()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from nacl.bindings import crypto_scalarmult_base
 
 from bench.compare import uapi
-from bench.compare.cpu import Meter
+from bench.compare.cpu import Usage, clock
 from bench.compare.implementations import CHECKOUT, contender
 from bench.compare.lab import WIREGUARD_PORT, Lab, Link
 from bench.compare.namespace import Namespace
@@ -103,7 +103,7 @@ def _trial(
     counter = way.there.start(program, "count", way.first, str(peers), PORT)
     try:
         _wait(counter, lambda: "ready" in counter.output())
-        meter = Meter([way.daemon])
+        before = clock(way.daemon)
         what = (str(packets.size), str(rate), str(seconds), str(packets.segments))
         sender = way.here.start(program, "send", way.first, way.last, str(peers), PORT, *what)
         try:
@@ -115,7 +115,8 @@ def _trial(
         counter.signal(signal.SIGTERM)
         _wait(counter, counter.has_exited)
         shares = [int(word) for word in counter.result().split()[1:]]
-        return Trial(rate, int(sent), sum(shares), float(took), meter.usage()), shares
+        usage = Usage(clock(way.daemon) - before, 0.0, float(took))
+        return Trial(rate, int(sent), sum(shares), float(took), usage), shares
     finally:
         counter.end()
 
