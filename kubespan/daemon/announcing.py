@@ -31,7 +31,7 @@ from kubespan.state.directory import StateDirectory
 from kubespan.state.identity import load_kubespan_identity, load_node_identity
 
 LOOK_INTERVAL: Final = 10.0
-"""Seconds between two looks at the host's addresses."""
+"""Seconds between two looks at the host's addresses, if nothing tells that they have changed."""
 
 SAVE_INTERVAL: Final = 60.0
 """Seconds between two times that the cache is written."""

@@ -83,7 +83,9 @@ class MeshNode:
         self._reconciler = Reconciler(node_id, identity, secret)
         self._services = ServiceAddresses(lambda: self.discovering.targets, self.wake)
         hear = asyncio.get_running_loop().call_soon_threadsafe
-        self._underlay = UnderlayMonitor(lambda ways: hear(self._hear_ways, ways))
+        self._underlay = UnderlayMonitor(
+            lambda ways: hear(self._hear_ways, ways), lambda: hear(self.announcing.look_soon)
+        )
         self._endpoints: frozenset[Endpoint] = frozenset()
         self._woken, self._left = asyncio.Event(), asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None

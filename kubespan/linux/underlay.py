@@ -1,8 +1,8 @@
 """Which link leads to which endpoint, and how large a packet may be on the way there.
 
 Asked as WireGuard's own datagrams are sent: with their firewall mark, so that the mesh is never
-taken for what is under it. It looks again when links, addresses, routes or rules change. Answers
-questions and never changes anything. man 7 rtnetlink.
+taken for what is under it. It looks again when links, addresses, routes or rules change, and tells
+of the first two. Answers questions and never changes anything. man 7 rtnetlink.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ PAUSE: Final = 9.0
 """For how many times as long as it looked it then does not: it takes a tenth of the time at most,
 on routers whose routes change all the time too."""
 
+HOST_EVENTS: Final = frozenset(("RTM_NEWLINK", "RTM_DELLINK", "RTM_NEWADDR", "RTM_DELADDR"))
+"""After which this host may be found elsewhere than before."""
+
 Ways = Mapping[Endpoint, UnderlyingLink]
 
 
@@ -38,23 +41,27 @@ class UnderlayMonitor:
     """Reports how endpoints are reached, once when asked and then whenever that changes.
 
     `report` is called from the monitor's thread. Endpoints that nothing leads to are left out, and
-    so are those that only the mesh itself leads to: it cannot carry itself.
+    so are those that only the mesh itself leads to: it cannot carry itself. `hear_host` is called
+    there too, once at the start and whenever links or addresses have changed.
     """
 
     def __init__(
         self,
         report: Callable[[Ways], object],
+        hear_host: Callable[[], object] = lambda: None,
         *,
         link: str = KUBESPAN_LINK,
         mark: int = KUBESPAN_MARK,
     ) -> None:
         self._report = report
+        self._hear_host = hear_host
         self._link = link
         self._mark = mark
         self._thread = NetlinkThread("kubespan-underlay", self._follow)
         self._endpoints: tuple[Endpoint, ...] = ()
         self._reported: Ways | None = None
         self._is_due = asyncio.Event()
+        self._has_host_changed = False
 
     def start(self) -> None:
         """Begin to follow, in the calling thread's network namespace."""
@@ -77,10 +84,18 @@ class UnderlayMonitor:
         pyroute2 = await library()
         groups = RTMGRP_LINK | ADDRESSES | ROUTING
         async with pyroute2.AsyncIPRoute() as queries, asyncio.TaskGroup() as tasks:
-            tasks.create_task(
-                follow(pyroute2, groups, self._is_due.set, lambda _: self._is_due.set())
-            )
+            tasks.create_task(follow(pyroute2, groups, self._begin, self._note))
             tasks.create_task(self._answer(pyroute2, queries))
+
+    def _begin(self) -> None:
+        """Messages may have been lost, so anything may have changed."""
+        self._has_host_changed = True
+        self._is_due.set()
+
+    def _note(self, message: Any) -> None:
+        if message["event"] in HOST_EVENTS:
+            self._has_host_changed = True
+        self._is_due.set()
 
     async def _answer(self, pyroute2: Any, queries: Any) -> None:
         clock = asyncio.get_running_loop().time
@@ -88,6 +103,9 @@ class UnderlayMonitor:
             await self._is_due.wait()
             await asyncio.sleep(SETTLE_AFTER)
             self._is_due.clear()
+            if self._has_host_changed:
+                self._has_host_changed = False
+                self._hear_host()
             began = clock()
             ways = await self._ways(pyroute2, queries)
             if ways != self._reported:

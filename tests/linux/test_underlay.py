@@ -30,6 +30,7 @@ class Watch:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         self.ways: SimpleQueue[Ways] = SimpleQueue()
+        self.host: SimpleQueue[None] = SimpleQueue()
         for name, number, mtu in (("one", 1, "1500"), ("two", 2, "9000")):
             namespace.ip("link", "add", "name", name, "type", "veth", "peer", "name", f"{name}-far")
             for end in (name, f"{name}-far"):
@@ -37,7 +38,7 @@ class Watch:
             namespace.address(name, f"10.{number}.0.1/24", f"2001:db8:{number}::1/64")
         namespace.ip("route", "add", "192.0.2.0/24", "via", "10.2.0.9", "dev", "two")
         namespace.ip("-6", "route", "add", "2001:db8:9::/64", "via", "2001:db8:2::9", "dev", "two")
-        self.monitor = UnderlayMonitor(self.ways.put)
+        self.monitor = UnderlayMonitor(self.ways.put, lambda: self.host.put(None))
         namespace.inside(self.monitor.start)
 
     def next(self) -> Ways:
@@ -63,6 +64,23 @@ def look(watch: Watch, *endpoints: Endpoint) -> Ways:
 def test_each_endpoint_has_its_link(watch: Watch) -> None:
     found = look(watch, NEAR, FAR, FAR6, UNREACHABLE, FAR)
     assert found == {NEAR: ONE, FAR: TWO, FAR6: TWO}
+
+
+def test_a_change_of_the_host_is_told(watch: Watch) -> None:
+    watch.host.get(timeout=WAIT)  # that it begins
+    watch.namespace.address("one", "10.1.0.7/24")
+    watch.host.get(timeout=WAIT)
+    watch.namespace.ip("link", "set", "two", "down")
+    watch.host.get(timeout=WAIT)
+
+
+def test_a_change_of_routes_is_none_of_the_host(watch: Watch) -> None:
+    look(watch, FAR)
+    while not watch.host.empty():
+        watch.host.get()
+    watch.namespace.ip("route", "replace", "192.0.2.0/24", "via", "10.1.0.9", "dev", "one")
+    assert watch.next() == {FAR: ONE}
+    assert watch.host.empty()
 
 
 def test_a_scope_says_the_link(watch: Watch) -> None:
