@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from kubespan.discovery.client.authorities import Authorities
 from kubespan.discovery.client.client import Report
@@ -70,7 +71,13 @@ class Discovering:
         self._join_all()
 
     async def stop(self) -> None:
-        """Withdraw from every service; takes a few seconds at most."""
+        """Withdraw from every service; takes a few seconds at most.
+
+        That a record is deleted is no proof to members whose tunnel to us is still up: services
+        err, and anybody can delete. That we are no peer any more, sealed with the secret, is.
+        """
+        if self._announced is not None:
+            self.announce(replace(self._announced, kubespan=None))
         for services in self._services.values():
             self._leave(services)
         self._services = {}
