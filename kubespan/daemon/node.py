@@ -38,6 +38,9 @@ from kubespan.store import kind
 from kubespan.store.store import Store
 from kubespan.wireguard.effects import PeerEvent
 
+NEWS_PATIENCE: Final = 5.0
+"""Seconds for which discovery may tell whom to steer, before nobody is."""
+
 
 class MeshNode:
     """A node; made and `run` once, on an event loop."""
@@ -59,6 +62,7 @@ class MeshNode:
         self.written = written
         self.announcing = announcing
         self.clock = Clock()
+        self._started_at = self.clock.now().boot
         self.store = Store()
         identity, node_id = self.announcing.identity, self.announcing.node.node_id
         assert identity is not None
@@ -175,7 +179,7 @@ class MeshNode:
                 self.is_started = True
                 ready()
             await asyncio.sleep(LOOK_INTERVAL)
-            nap = outcome.look_at - self.clock.now().boot
+            nap = self._look_at(outcome) - self.clock.now().boot
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(nap, 0.0))
 
@@ -191,12 +195,27 @@ class MeshNode:
         )
         outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)
         self._configure(outcome)
-        self.steersman.follow(outcome.network)
+        if outcome.specs or self._has_waited(now.boot):
+            self.steersman.follow(outcome.network)
         self._tell_discovery(outcome)
         self._follow_ways(outcome)
         self._publish(outcome, now.wall_ns)
         self._journal.follow(outcome)
         return outcome
+
+    def _look_at(self, outcome: Outcome) -> float:
+        if self.steersman.has_plan:
+            return outcome.look_at
+        return min(outcome.look_at, self._started_at + NEWS_PATIENCE)
+
+    def _has_waited(self, now: float) -> bool:
+        """Whether there is news of members, or has been time enough for it.
+
+        After `kill -9` the kernel still refuses packets for members. To steer for nobody, only
+        because nobody is known yet, would let them out in clear.
+        """
+        heard = self.discovering.is_heard or not self.discovering.targets
+        return heard or now >= self._started_at + NEWS_PATIENCE
 
     def _own_addresses(self) -> frozenset[IPAddress]:
         ours = self.announcing.affiliate

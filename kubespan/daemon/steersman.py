@@ -47,6 +47,11 @@ class Steersman:
         self._is_due.set()
 
     @property
+    def has_plan(self) -> bool:
+        """Whether there is something to steer by."""
+        return self._plan is not None
+
+    @property
     def is_done(self) -> bool:
         """Whether the newest plan was brought to the kernel."""
         return self._plan is not None and self._applied is self._plan
