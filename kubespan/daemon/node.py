@@ -38,6 +38,9 @@ from kubespan.store import kind
 from kubespan.store.store import Store
 from kubespan.wireguard.effects import PeerEvent
 
+SHOWN_FOR: Final = 1.0
+"""Seconds for which what was seen may be shown to whoever asks."""
+
 NEWS_PATIENCE: Final = 5.0
 """Seconds for which discovery may tell whom to steer, before nobody is."""
 
@@ -62,7 +65,7 @@ class MeshNode:
         self.written = written
         self.announcing = announcing
         self.clock = Clock()
-        self._started_at = self.clock.now().boot
+        self._started_at = self._looked_at = self.clock.now().boot
         self.store = Store()
         identity, node_id = self.announcing.identity, self.announcing.node.node_id
         assert identity is not None
@@ -123,6 +126,12 @@ class MeshNode:
     def wake(self) -> None:
         """Look at everything again, soon."""
         self._woken.set()
+
+    def refresh(self) -> None:
+        """Let what is shown be true now: lanes count bytes and follow peers without telling."""
+        is_old = self.clock.now().boot >= self._looked_at + SHOWN_FOR
+        if self.outcome is not None and is_old and not self._left.is_set():
+            self._look()
 
     def reconfigure(self, written: NodeConfig) -> None:
         """Be as another configuration of the same cluster says; sessions are kept."""
@@ -185,6 +194,7 @@ class MeshNode:
 
     def _look(self) -> Outcome:
         now = self.clock.now()
+        self._looked_at = now.boot
         affiliates = self.discovering.affiliates
         facts = Facts(
             affiliates,

@@ -34,7 +34,8 @@ class NodeWindow:
 
     @property
     def store(self) -> Store:
-        """All its resources."""
+        """All its resources, as they are now."""
+        self._node.refresh()
         return self._node.store
 
     def now(self) -> Instant:
