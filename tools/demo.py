@@ -1,4 +1,4 @@
-"""The demonstration: a tunnel between two hosts, and hosts that find each other.
+"""The demonstration: a tunnel between two hosts, and a mesh of four.
 
 Runs inside namespaces that `tools/demo` made for it, where a fresh /run hides the machine's own; it
 makes named network namespaces there and nothing outside. Programs run in the foreground and
@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from tools import demo_discovery, demo_tunnel
+from tools import demo_mesh, demo_tunnel
 from tools.demo_stage import FailedError, run, show_log
 from tools.demo_tunnel import Host
 
-ACTS = ("tunnel", "discovery")
+ACTS = ("tunnel", "mesh")
 Act: TypeAlias = Callable[[Path], None]
 
 
@@ -42,7 +42,7 @@ def neighbour() -> str:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="tools/demo", description="A tunnel, and discovery.")
+    parser = argparse.ArgumentParser(prog="tools/demo", description="A tunnel, and a mesh.")
     parser.add_argument("--act", choices=ACTS, help="play only this one")
     parser.add_argument("--seconds", type=int, default=3, help="length of each TCP transfer")
     parser.add_argument("--left", default=ours(), metavar="PROGRAM", help="instead of kubespan-wg")
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     left = Host("left", "wg0", options.left, "192.0.2.1", "10.0.0.1", "fd00::1")
     right = Host("right", "wg1", options.right, "192.0.2.2", "10.0.0.2", "fd00::2")
     tunnel = partial(demo_tunnel.play, left, right, options.seconds)
-    acts: dict[str, Act] = {"tunnel": tunnel, "discovery": demo_discovery.play}
+    acts: dict[str, Act] = {"tunnel": tunnel, "mesh": demo_mesh.play}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:

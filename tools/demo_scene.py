@@ -1,46 +1,32 @@
-"""What the second act is played with: the service, hosts that are its members, and what they see.
+"""What the second act is played with: a hub with a discovery service, and the nodes of a mesh.
 
-What is told of a host is what its own `kubespan discovery watch` says, as any program reads it.
+    192.0.2.0/24 ───── hub ───── 198.51.100.0/24 ───── a router with NAT ───── 10.0.0.0/24
+
+What is told of a node is what it says itself: its commands' output as it is, and its socket.
 """
 
 from __future__ import annotations
 
-import json
-import queue
+import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from kubespan.api.client import Client
+from kubespan.api.refusal import Refused
 from tools.demo_stage import FailedError, inside, run
 
 KUBESPAN = (sys.executable, "-m", "kubespan.cli.main")
 HUB, SERVICE, PORT = "hub", "192.0.2.254", 3000
 URL = f"http://{SERVICE}:{PORT}"
 PATIENCE = 60.0
-POLL_INTERVAL = 0.01
-
-
-class Sighting(NamedTuple):
-    """One host has seen something happen to another."""
-
-    viewer: str
-    event: str
-    """`created`, `updated` or `destroyed`; `ended` where it looks on no more."""
-
-    spec: dict[str, Any]
-    at: float
-
-    @property
-    def hostname(self) -> str:
-        """Who was seen."""
-        return str(self.spec["hostname"])
+POLL_INTERVAL = 0.02
 
 
 @dataclass
@@ -50,25 +36,35 @@ class Program:
     host: str
     words: tuple[str, ...]
     log: Path
-    process: subprocess.Popen[str] | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start it; what it complains about goes to its log."""
+    def start(self) -> None:
+        """Start it; what it says goes to its log."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 inside(self.host, *self.words),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
-                text=True,
+                env={**os.environ, **self.variables},
             )
-        return self.process
 
-    def leave(self, number: signal.Signals = signal.SIGTERM) -> None:
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def leave(self) -> None:
         """Ask it to end, and see it end well."""
         assert self.process is not None
-        self.process.send_signal(number)
-        if (code := self.process.wait(PATIENCE)) not in {0, -signal.SIGKILL}:
+        self.process.send_signal(signal.SIGTERM)
+        self.wait()
+
+    def wait(self) -> None:
+        """See it end well."""
+        assert self.process is not None
+        if code := self.process.wait(PATIENCE):
             raise FailedError(f"`{' '.join(self.words[2:])}` on {self.host} ended with {code}")
 
     def kill(self) -> None:
@@ -79,34 +75,78 @@ class Program:
 
 
 @dataclass
-class Member:
-    """A host that announces itself, and what it sees."""
+class Node:
+    """A host of the mesh."""
 
     name: str
     address: str
-    program: Program
-    knows: set[str] = field(default_factory=set)
-    has_left: bool = False
+    """Of its card."""
+
+    where: str
+    """For people."""
+
+    directory: Path
+    mesh_address: str = ""
+    program: Program = field(init=False)
+
+    def __post_init__(self) -> None:
+        folder = self.directory / self.name
+        words = ("up", "-c", str(folder / "machine.yaml"), "--state", str(folder / "state"))
+        variables = {"KUBESPAN_SOCKET": str(folder / "node.sock")}
+        log = self.directory / f"{self.name}.log"
+        self.program = Program(self.name, (*KUBESPAN, *words), log, variables)
+        self._client = Client(variables["KUBESPAN_SOCKET"])
+
+    def configure(self, cluster: str) -> None:
+        """Give it its own copy of the cluster's configuration, with its name."""
+        folder = self.directory / self.name
+        folder.mkdir()
+        file = folder / "machine.yaml"
+        file.touch(mode=0o600)
+        file.write_text(f"{cluster}hostname: {self.name}\n")
+
+    def status(self) -> dict[str, Any]:
+        """Return what it says of itself; nothing while it is not there."""
+        if not self.program.is_running:
+            raise FailedError(f"`kubespan up` on {self.name} has ended")
+        try:
+            report: dict[str, Any] = self._client.status()
+        except Refused:
+            return {}
+        self.mesh_address = report["self"]["address"]
+        return report
+
+    def run(self, *words: str) -> str:
+        """Run a command of kubespan here and return what it prints."""
+        asked = ("env", *(f"{name}={value}" for name, value in self.program.variables.items()))
+        return run(*inside(self.name, *asked, *KUBESPAN, *words))
+
+
+class Sighting(NamedTuple):
+    """One node has seen how it stands with another."""
+
+    viewer: str
+    name: str
+    state: str
+    endpoint: str
+    at: float
 
 
 class Scene:
-    """The service, its members, and one queue of what they see. Ends them all with itself."""
+    """The service and the nodes. Ends them all with itself."""
 
-    def __init__(self, directory: Path, names: Iterable[str]) -> None:
-        self.state = directory / "service"
-        service = ("discovery", "serve", "--listen", f"{SERVICE}:{PORT}", "--insecure")
-        self.service = self._program(
-            directory, HUB, (*service, "--state", str(self.state)), "service"
-        )
+    def __init__(self, directory: Path) -> None:
+        words = ("discovery", "serve", "--listen", f"{SERVICE}:{PORT}", "--insecure")
+        self.service = Program(HUB, (*KUBESPAN, *words), directory / "service.log")
         self.cluster = directory / "cluster.yaml"
-        self.members = [
-            Member(name, f"192.0.2.{10 + number}", self._watch(directory, name))
-            for number, name in enumerate(names, 1)
+        self.nodes = [
+            Node("north", "192.0.2.1", "at 192.0.2.1", directory),
+            Node("east", "192.0.2.2", "at 192.0.2.2", directory),
+            Node("south", "198.51.100.1", "at 198.51.100.1", directory),
+            Node("home", "10.0.0.2", "at 10.0.0.2, behind a NAT at 198.51.100.2", directory),
         ]
-        self.specs: dict[str, dict[str, Any]] = {}
-        """What each has told of itself, by its name."""
-
-        self._sightings: queue.SimpleQueue[Sighting] = queue.SimpleQueue()
+        self.servers: list[Program] = []
+        """Of the transfers."""
 
     def __enter__(self) -> Self:
         return self
@@ -117,64 +157,45 @@ class Scene:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for program in (self.service, *(member.program for member in self.members)):
+        for program in (self.service, *self.servers, *(node.program for node in self.nodes)):
             program.kill()
 
     def start_service(self) -> float:
         """Start it; return the seconds until it listened."""
         began = time.monotonic()
-        process = self.service.start()
-        while not run(*inside(HUB, "ss", "-Hltn", f"sport = :{PORT}")):
-            if process.poll() is not None or time.monotonic() - began > PATIENCE:
-                raise FailedError("`kubespan discovery serve` did not start")
-            time.sleep(POLL_INTERVAL)
+        self.service.start()
+        until("the service listens", lambda: self.service.is_running and listens(HUB, PORT))
         return time.monotonic() - began
 
-    def start(self, member: Member) -> None:
-        """Start a member, and hear what it sees from now on."""
-        member.knows.clear()
-        process = member.program.start()
-        threading.Thread(target=self._hear, args=(member.name, process), daemon=True).start()
+    def sightings(self, nodes: Iterable[Node]) -> Iterator[Sighting]:
+        """Iterate over what changes in what nodes see, as long as the story asks for more."""
+        seen: dict[tuple[str, str], tuple[str, str]] = {}
+        quiet_since = time.monotonic()
+        while time.monotonic() < quiet_since + PATIENCE:
+            for node in nodes:
+                for key, value in _views(node):
+                    if seen.get(key) != value:
+                        seen[key] = value
+                        quiet_since = time.monotonic()
+                        yield Sighting(*key, *value, quiet_since)
+            time.sleep(POLL_INTERVAL)
+        raise FailedError("nobody sees anything any more")
 
-    def sightings(self) -> Iterator[Sighting]:
-        """Iterate over what any member sees, as long as the story asks for more."""
-        by_name = {member.name: member for member in self.members}
-        while True:
-            try:
-                seen = self._sightings.get(timeout=PATIENCE)
-            except queue.Empty:
-                raise FailedError("nobody sees anything any more") from None
-            if seen.event == "ended":
-                self._end(by_name[seen.viewer])
-                continue
-            self.specs[seen.hostname] = seen.spec
-            knows = by_name[seen.viewer].knows
-            (knows.discard if seen.event == "destroyed" else knows.add)(seen.hostname)
-            yield seen
 
-    def _end(self, member: Member) -> None:
-        if not member.has_left:
-            raise FailedError(f"`kubespan discovery watch` on {member.name} has ended")
+def until(what: str, holds: Callable[[], object]) -> None:
+    """Return once something holds, which may take a while."""
+    give_up_at = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > give_up_at:
+            raise FailedError(f"{what}: not within {PATIENCE:g} s")
+        time.sleep(POLL_INTERVAL)
 
-    def newcomer(self) -> set[str]:
-        """Return whom somebody sees who has just come and only looks on."""
-        words = (*KUBESPAN, "discovery", "watch", "-c", str(self.cluster), "--once", "-o", "json")
-        lines = run(*inside(HUB, *words)).splitlines()
-        return {str(json.loads(line)["spec"]["hostname"]) for line in lines}
 
-    def _hear(self, viewer: str, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            told = json.loads(line)
-            self._sightings.put(Sighting(viewer, told["event"], told["spec"], time.monotonic()))
-        self._sightings.put(Sighting(viewer, "ended", {}, time.monotonic()))
+def listens(host: str, port: int) -> bool:
+    """Whether somebody listens for TCP on a host."""
+    return bool(run(*inside(host, "ss", "-Hltn", f"sport = :{port}")))
 
-    def _watch(self, directory: Path, name: str) -> Program:
-        file = str(directory / f"{name}.yaml")
-        state = str(directory / name)
-        words = ("discovery", "watch", "--announce", "-c", file, "--state", state, "-o", "json")
-        return self._program(directory, name, words, name)
 
-    @staticmethod
-    def _program(directory: Path, host: str, words: tuple[str, ...], name: str) -> Program:
-        return Program(host, (*KUBESPAN, *words), directory / f"{name}.log")
+def _views(node: Node) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    for peer in node.status().get("peers", ()):
+        yield (node.name, peer["label"]), (peer["state"], peer["endpoint"] or "")

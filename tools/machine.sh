@@ -5,12 +5,12 @@
 
 # A Python with its C headers, and a compiler for the native module.
 readonly BUILD_PACKAGES=(gcc libc6-dev)
-# What makes two hosts out of one machine, and what a tunnel is looked at with.
-readonly DEMO_PACKAGES=(iperf3 iproute2 iputils-ping util-linux wireguard-tools)
+# What makes hosts out of one machine, what a mesh is steered and a tunnel is looked at with.
+readonly DEMO_PACKAGES=(iperf3 iproute2 iputils-ping nftables procps util-linux wireguard-tools)
 # wireguard-go may be missing from the machine's archive; the demonstration then plays both parts.
 readonly PEER_PACKAGES=(wireguard-go)
 readonly TEST_PACKAGES=(
-    busybox-static conntrack cpio ethtool iptables ncat nftables openresolv procps psmisc
+    busybox-static conntrack cpio ethtool iptables ncat openresolv psmisc
     qemu-system-x86 systemd tcpdump tshark valgrind
 )
 

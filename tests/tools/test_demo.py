@@ -18,7 +18,7 @@ import pytest
 
 from tests.peers import REPOSITORY, need, program_under_test
 
-TIME_LIMIT = 60.0
+TIME_LIMIT = 120.0
 GONE_LIMIT = 5.0
 
 pytestmark = pytest.mark.netns
@@ -30,7 +30,7 @@ StartDemo = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def mark() -> str:
     """Return a word that is in the environment of every process of one demonstration."""
-    need("unshare", "setpriv", "ip", "wg", "ping", "iperf3")
+    need("unshare", "setpriv", "ip", "wg", "ping", "iperf3", "nft")
     return f"KUBESPAN_TEST_MARK={uuid.uuid4()}"
 
 
@@ -105,10 +105,11 @@ def test_it_works_and_leaves_nothing(mark: str, start_demo: StartDemo) -> None:
         ("tunnel", "started"),
         ("tunnel", "handshake"),
         ("tunnel", "ping, IPv6"),
-        ("discovery", "A discovery service"),
-        ("discovery", "service"),
-        ("discovery", "north sees"),
-        ("discovery", "west leaves"),
+        ("mesh", "Four hosts"),
+        ("mesh", "service"),
+        ("mesh", "north sees"),
+        ("mesh", "TCP"),
+        ("mesh", "home leaves"),
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -124,9 +125,7 @@ def test_it_can_be_stopped(
     assert_all_gone(mark)
 
 
-@pytest.mark.parametrize(
-    ("act", "moment"), [("tunnel", "handshake"), ("discovery", "found each other")]
-)
+@pytest.mark.parametrize(("act", "moment"), [("tunnel", "handshake"), ("mesh", "a full mesh")])
 def test_nothing_outlives_it_even_when_killed(
     mark: str, start_demo: StartDemo, act: str, moment: str
 ) -> None:
@@ -137,12 +136,14 @@ def test_nothing_outlives_it_even_when_killed(
     assert_all_gone(mark)
 
 
-def test_three_hosts_find_each_other(mark: str, start_demo: StartDemo) -> None:
-    said, _ = (demo := start_demo("--act", "discovery")).communicate(timeout=TIME_LIMIT)
+def test_four_hosts_become_a_mesh(mark: str, start_demo: StartDemo) -> None:
+    said, _ = (demo := start_demo("--act", "mesh")).communicate(timeout=TIME_LIMIT)
     assert demo.returncode == 0, said
-    for viewer, other in permutations(("north", "south", "west"), 2):
-        assert re.search(rf"^  {viewer} sees +[+] {other} ", said, re.MULTILINE), said
-    assert "west leaves" in said
+    for viewer, other in permutations(("north", "east", "south", "home"), 2):
+        assert re.search(rf"^  {viewer} sees +{other} +up at ", said, re.MULTILINE), said
+    assert "home $ kubespan status" in said
+    assert "0 packets in clear" in said
+    assert "home leaves" in said
     assert "Two hosts" not in said
     assert_all_gone(mark)
 
