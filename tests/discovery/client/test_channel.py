@@ -3,11 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
 from kubespan.discovery.client.channel import OPTIONS, is_local, open_channel
 from kubespan.discovery.client.conversation import CallFailed, Conversation
+from tests.peers import REPOSITORY
+
+CHILDREN = """
+import asyncio
+import kubespan.discovery.client.channel as channels
+from grpc import aio
+import uvloop
+
+async def busy(port):
+    while True:
+        place = f"127.0.0.1:{port}"
+        async with channels.open_channel(place, insecure=True, authorities=None) as one:
+            try:
+                await one.unary_unary("/a/b")(b"", timeout=1)
+            except aio.AioRpcError:
+                pass
+
+async def main():
+    server = aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    tasks = [asyncio.ensure_future(busy(port)) for _ in range(2)]
+    for _ in range(100):
+        child = await asyncio.create_subprocess_exec("true")
+        assert await child.wait() == 0
+    for task in tasks:
+        task.cancel()
+    await server.stop(0)
+
+uvloop.run(main())
+"""
+
+
+def test_children_of_a_process_that_speaks_grpc_come_to_life() -> None:
+    without = {k: v for k, v in os.environ.items() if not k.startswith("GRPC_")}
+    words = (sys.executable, "-c", CHILDREN)
+    done = subprocess.run(
+        words, cwd=REPOSITORY, env=without, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
