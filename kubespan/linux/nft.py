@@ -91,7 +91,7 @@ async def _run(*words: str, stdin: bytes = b"") -> str:
     finally:
         await _ended(process)
     if process.returncode != 0:
-        raise _fault(operation, errors.decode(errors="replace"))
+        raise _fault(operation, errors.decode(errors="replace"), process.returncode)
     return output.decode(errors="replace")
 
 
@@ -134,11 +134,13 @@ async def _ended(process: Process) -> None:
         await process.wait()
 
 
-def _fault(operation: str, said: str) -> Exception:
+def _fault(operation: str, said: str, code: int | None) -> Exception:
     if NO_JSON in said:
         return ConfigError(f"this nft knows no JSON; {ADVICE}")
     lines = [line for line in said.splitlines() if line.strip()]
-    return NftFault(operation, lines[0].strip() if lines else "it ended without a word")
+    return NftFault(
+        operation, lines[0].strip() if lines else f"it ended with {code}, saying nothing"
+    )
 
 
 def _parsed(text: str) -> Ruleset:

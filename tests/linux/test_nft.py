@@ -115,7 +115,7 @@ def test_an_nft_that_will_not_do(program: Program, script: str, said: str) -> No
     [
         ("echo; echo 'Error: Operation not permitted' >&2; exit 1", EPERM, "not permitted"),
         ("echo 'Error: syntax error' >&2; exit 1", EINVAL, "syntax error"),
-        ("exit 3", EINVAL, "without a word"),
+        ("exit 3", EINVAL, "it ended with 3, saying nothing"),
     ],
 )
 def test_what_nft_says_is_passed_on(program: Program, script: str, errno: int, said: str) -> None:
