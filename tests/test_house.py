@@ -22,7 +22,16 @@ PACKAGE = REPOSITORY / "kubespan"
 TESTS = REPOSITORY / "tests"
 
 # Folders of tests that are about several modules at once, so that they mirror none.
-GATHERINGS = {"bench", "fastpath", "interop", "kernel_scenarios", "netns", "simulated", "tools"}
+GATHERINGS = {
+    "bench",
+    "fastpath",
+    "interop",
+    "kernel_scenarios",
+    "mesh_scenarios",
+    "netns",
+    "simulated",
+    "tools",
+}
 
 # Modules without a test file of their own, each with its reason.
 UNTESTED: dict[str, str] = {}

@@ -1,0 +1,105 @@
+"""Nothing for a member leaves in clear: not while it is down, nor while we are killed or start."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing, suppress
+
+import pytest
+
+from tests.mesh_scenarios.mesh_lab import PORT, Mesh, Node, Wants
+from tests.mesh_scenarios.wire import Wire
+from tests.netns.namespace import CommandFailedError
+
+pytestmark = pytest.mark.netns
+
+BYPASS = Wants({"allowDownPeerBypass": True})
+WALL = f"""
+    table inet wall {{
+        chain forward {{
+            type filter hook forward priority 0;
+            udp dport {PORT} drop
+        }}
+    }}
+"""
+
+
+def knock(near: Node, *addresses: str) -> None:
+    """Try to reach addresses as applications do: ping, TCP, UDP; nobody needs to answer."""
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with suppress(CommandFailedError):
+            near.namespace.run("ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "0.2", address)
+        with (
+            closing(near.namespace.socket(family, socket.SOCK_STREAM)) as stream,
+            closing(near.namespace.socket(family, socket.SOCK_DGRAM)) as datagram,
+            suppress(OSError),
+        ):
+            stream.settimeout(0.2)
+            with suppress(OSError):
+                stream.connect((address, 80))
+            datagram.sendto(b"in clear", (address, 53))
+
+
+def pair(mesh: Mesh) -> tuple[Node, Node]:
+    return mesh.node("ana"), mesh.node("ben", "south")
+
+
+def test_a_peer_that_was_never_up(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    mesh.hub.nft(WALL)
+    with Wire(mesh) as wire:
+        for node in (ana, ben):
+            node.up()
+        mesh.until("ana steers", lambda: ben.address4 in ana.leftovers().get("table", ""))
+        knock(ana, ben.address4, ben.address6)
+        assert ana.ups() == set()
+        assert wire.in_clear() == []
+        assert wire.datagrams() != []
+
+
+def test_a_peer_that_is_killed(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    mesh.up(ana, ben)
+    address6 = ben.address6
+    with Wire(mesh) as wire:
+        ana.namespace.ping(ben.address4)
+        ben.kill()
+        knock(ana, ben.address4, address6)
+        # Nor does the killed node's own host send anything in clear.
+        knock(ben, ana.address4, ana.address6)
+        assert wire.in_clear() == []
+
+
+def test_a_node_that_is_killed_and_comes_back(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    mesh.up(ana, ben)
+    addresses = ben.address4, ben.address6
+    with Wire(mesh) as wire:
+        ana.kill()
+        knock(ana, *addresses)
+        ana.up()
+        while not ana.ups():
+            knock(ana, *addresses)
+        knock(ana, *addresses)
+        assert wire.in_clear() == []
+    ana.namespace.ping(ben.address4)
+
+
+def test_a_peer_that_may_be_bypassed(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    mesh.hub.nft(WALL)
+    for node in (ana, ben):
+        node.wants = BYPASS
+        node.up()
+    mesh.until("both know", lambda: "ben" in ana.peers() and "ana" in ben.peers())
+    with Wire(mesh) as wire:
+        ana.namespace.ping(ben.address4)
+        assert [packet for packet in wire.in_clear() if packet.destination == ben.address4] != []
+    mesh.hub.run("nft", "delete", "table", "inet", "wall")
+    mesh.all_up()
+    mesh.until("ana steers", lambda: ben.address4 in ana.leftovers()["table"])
+    mesh.until("ben steers", lambda: ana.address4 in ben.leftovers()["table"])
+    with Wire(mesh) as wire:
+        ana.namespace.ping(ben.address4)
+        assert wire.in_clear() == []
