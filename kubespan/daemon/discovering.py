@@ -122,6 +122,11 @@ class Discovering:
             services.remember(members)
         self._join_all()
 
+    def redial(self) -> None:
+        """Begin every conversation anew: the host has lost an address."""
+        for services in self._services.values():
+            services.redial()
+
     def set_harvest(self, endpoints: Mapping[str, Sequence[Endpoint]]) -> None:
         """Tell where others were reached, by id."""
         for services in self._services.values():

@@ -72,6 +72,7 @@ class MeshNode:
         self._identity = identity
         self.publication = Publication(self.store, node_id)
         self.outcome: Outcome | None = None
+        self._announced: frozenset[IPAddress] = frozenset()
         self.is_started = False
         """Whether the mesh was steered once."""
 
@@ -89,13 +90,17 @@ class MeshNode:
         self._journal = Journal(log)
         self._reconciler = Reconciler(node_id, identity, secret)
         self._services = ServiceAddresses(lambda: self.discovering.targets, self.wake)
-        hear = asyncio.get_running_loop().call_soon_threadsafe
-        self._underlay = UnderlayMonitor(
-            lambda ways: hear(self._hear_ways, ways), lambda: hear(self.announcing.look_soon)
-        )
+        self._underlay = self._make_underlay()
         self._endpoints: frozenset[Endpoint] = frozenset()
         self._woken, self._left = asyncio.Event(), asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
+
+    def _make_underlay(self) -> UnderlayMonitor:
+        """Return the monitor; what it reports from its thread is heard on the loop."""
+        hear = asyncio.get_running_loop().call_soon_threadsafe
+        return UnderlayMonitor(
+            lambda ways: hear(self._hear_ways, ways), lambda: hear(self.announcing.look_soon)
+        )
 
     # Its life.
 
@@ -281,6 +286,9 @@ class MeshNode:
         loop = asyncio.get_running_loop()
         for after in HAIL_DELAYS:
             loop.call_later(after, self.plane.hail)
+        before, self._announced = self._announced, self._own_addresses()
+        if before - self._announced:
+            self.discovering.redial()
         self.wake()
 
     def _hear_gone(self) -> None:

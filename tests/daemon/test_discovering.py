@@ -76,6 +76,10 @@ def test_two_nodes_see_each_other_through_two_services() -> None:
             a.discovering.set_live({"b"})
             a.discovering.set_harvest({"b": (Endpoint.parse("192.0.2.1:1"),)})
             await until(lambda: b.discovering.is_heard)
+            b.discovering.redial()
+            assert not b.discovering.is_heard
+            assert b.ids == ["a"]
+            await until(lambda: b.discovering.is_heard)
             await b.discovering.stop()
             a.discovering.set_live(set())
             await until(lambda: a.ids == [])

@@ -92,6 +92,10 @@ class Client:
         """From now on these sealed endpoints of others, by id, are told to the service."""
         self._perform(self.membership.set_harvest(endpoints, now()))
 
+    def redial(self) -> None:
+        """Begin the conversation anew: the host has lost an address."""
+        self._perform(self.membership.redial(now()))
+
     def set_live(self, ids: AbstractSet[str]) -> None:
         """To these members our tunnel is up."""
         self._perform(self.membership.set_live(ids, now()))

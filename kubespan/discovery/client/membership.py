@@ -170,6 +170,17 @@ class Membership:
         """To these members our tunnel is up, so they are there whatever the service says."""
         return _published(self._members.set_live(ids, now))
 
+    def redial(self, now: float) -> list[Effect]:
+        """Begin the conversation anew at once: the host has lost an address, maybe the one in use.
+
+        A connection from an address that is gone is dead, and says nothing of it for long.
+        """
+        if self.phase in {Phase.IDLE, Phase.LEAVING, Phase.LEFT}:
+            return []
+        if self.phase is Phase.WATCHING:
+            self._members.begin_silence(now)
+        return [*self._close_channel(), *self._connect()]
+
     def leave(self, now: float) -> list[Effect]:
         """Withdraw our record if the service may have it, and end."""
         if self.phase in {Phase.LEAVING, Phase.LEFT}:

@@ -128,6 +128,11 @@ class Services:
         for client in self._clients.values():
             client.set_live(ids)
 
+    def redial(self) -> None:
+        """Begin every conversation anew: the host has lost an address."""
+        for client in self._clients.values():
+            client.redial()
+
     def remember(self, members: Mapping[str, Affiliate]) -> None:
         """Take these, by id, for members of each until the services tell better."""
         for client in self._clients.values():

@@ -270,6 +270,18 @@ def test_what_belongs_to_an_earlier_channel_is_ignored() -> None:
     assert membership.receive_hello(1, "", b"", 101.0) == []
 
 
+def test_host_that_lost_an_address_begins_anew_at_once() -> None:
+    membership = create()
+    assert membership.redial(0.0) == []
+    membership = watching(record("a"))
+    assert membership.redial(5.0) == [Disconnect(1), Connect(2, "host:443"), SayHello(2)]
+    assert membership.receive_hello(2, "", b"", 5.1) == [OpenWatch(2), SendUpdate(2, OWN)]
+    assert membership.members == {"a": affiliate("a")}
+    assert membership.redial(5.2) == [Disconnect(2), Connect(3, "host:443"), SayHello(3)]
+    membership.leave(6.0)
+    assert membership.redial(6.1) == []
+
+
 def test_late_greeting_is_ignored() -> None:
     assert watching().receive_hello(1, "elsewhere:1", b"", 1.0) == []
 
