@@ -97,8 +97,12 @@ def _by_traffic(resource: Resource) -> tuple[int, str]:
 
 
 def _build_info(facts: NodeFacts) -> Metric:
-    implementation = facts.data_plane.implementation
-    about = {"version": kubespan.__version__, "implementation": implementation}
+    plane = facts.data_plane
+    about = {
+        "version": kubespan.__version__,
+        "implementation": plane.implementation,
+        "aead": plane.aead,
+    }
     return InfoMetricFamily("kubespan_build", "What is running.", about)
 
 
@@ -130,14 +134,29 @@ def _counted(facts: NodeFacts) -> Iterator[Metric]:
         "Packets that went no further.",
         labels=("reason",),
     )
+    lanes = CounterMetricFamily(
+        "kubespan_lane_seconds", "Time of the native threads.", labels=("lane", "state")
+    )
+    moved = CounterMetricFamily(
+        "kubespan_data_plane",
+        "System calls and packets of the data plane; quotients of two say how many go together.",
+        labels=("what",),
+    )
     for name, number in sorted(facts.counters.items()):
         kind_, _, rest = name.partition("_")
-        if kind_ == "handshakes" and not isinstance(number, str):
+        if isinstance(number, str):
+            continue
+        if kind_ == "handshakes":
             role, _, result = rest.partition("_")
             handshakes.add_metric((role, result), number)
-        elif kind_ == "drop" and not isinstance(number, str):
+        elif kind_ == "drop":
             dropped.add_metric((rest,), number)
-    yield from (handshakes, dropped)
+        elif kind_ == "lane":
+            lane, _, state = rest.removesuffix("_ns").partition("_")
+            lanes.add_metric((lane, state), number / NANOSECONDS)
+        else:
+            moved.add_metric((name,), number)
+    yield from (handshakes, dropped, lanes, moved)
     yield CounterMetricFamily(
         "kubespan_endpoint_changes",
         "How often another endpoint of a peer was tried.",

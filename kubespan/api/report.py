@@ -78,6 +78,7 @@ def _mesh(
             "aead": plane.aead,
             "lanes": plane.lanes,
             "offloads": plane.has_offloads,
+            "counters": dict(sorted(facts.counters.items())),
         },
     }
 

@@ -120,7 +120,8 @@ class FakeNode:
             "implementation": "native",
             "drop_bad_tag": 3,
             "handshakes_initiator_gave_up": 2,
-            "udp_batches": 9,
+            "lane_outbound_busy_ns": 2_500_000_000,
+            "udp_sends": 9,
         }
         self.publication.publish_config(CONFIG, wall_ns(self.boot), "prod-eu")
         self.publication.publish_identity(IDENTITY, wall_ns(self.boot))

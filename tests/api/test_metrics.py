@@ -19,9 +19,9 @@ def labels(number: int) -> str:
 
 
 def test_everything_is_told() -> None:
-    shown = "1.7672617611234567e+09"
+    shown, version = "1.7672617611234567e+09", kubespan.__version__
     assert lines(FakeNode(peers=3)) == [
-        f'kubespan_build_info{{implementation="native",version="{kubespan.__version__}"}} 1.0',
+        f'kubespan_build_info{{aead="avx512",implementation="native",version="{version}"}} 1.0',
         'kubespan_peers{state="unknown"} 0.0',
         'kubespan_peers{state="up"} 2.0',
         'kubespan_peers{state="down"} 1.0',
@@ -37,6 +37,8 @@ def test_everything_is_told() -> None:
         "kubespan_peers_without_series 0.0",
         'kubespan_handshakes_total{result="gave_up",role="initiator"} 2.0',
         'kubespan_dropped_packets_total{reason="bad_tag"} 3.0',
+        'kubespan_lane_seconds_total{lane="outbound",state="busy"} 2.5',
+        'kubespan_data_plane_total{what="udp_sends"} 9.0',
         "kubespan_endpoint_changes_total 3.0",
         'kubespan_discovery_up{service="default"} 1.0',
         "kubespan_affiliates 4.0",
@@ -54,5 +56,5 @@ def test_those_with_the_most_traffic_have_series() -> None:
 
 def test_texts_among_the_counters_are_no_numbers() -> None:
     node = FakeNode(peers=0)
-    node.counters = {"drop_x": "text", "handshakes_x_y": "text"}
-    assert not [line for line in lines(node) if "dropped" in line or "handshakes" in line]
+    node.counters = {"drop_x": "text", "handshakes_x_y": "text", "what": "text"}
+    assert not [line for line in lines(node) if "text" in line or "handshakes" in line]

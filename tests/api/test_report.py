@@ -40,6 +40,13 @@ def test_a_whole_report() -> None:
                 "aead": "avx512",
                 "lanes": 2,
                 "offloads": True,
+                "counters": {
+                    "drop_bad_tag": 3,
+                    "handshakes_initiator_gave_up": 2,
+                    "implementation": "native",
+                    "lane_outbound_busy_ns": 2_500_000_000,
+                    "udp_sends": 9,
+                },
             },
         },
         "self": {
