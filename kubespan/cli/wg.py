@@ -34,7 +34,7 @@ Makes the WireGuard interface INTERFACE-NAME; configure it with wg(8). Environme
   KUBESPAN_PURE=1          every packet in Python: slow, for comparison
   KUBESPAN_AEAD            what seals packets: avx512, avx2, libcrypto, portable or libsodium;
                            the default is the first of these that this machine can run
-  KUBESPAN_THREADS=1       one thread for both directions instead of one for each
+  KUBESPAN_THREADS         1 thread for both directions, or 2; the default is 1 on two processors
   KUBESPAN_OFFLOAD=0       neither segmentation nor coalescing: for kernels that have it wrong
   KUBESPAN_CORE_DUMPS=1    let the system write our memory, and so the keys, to disk when we crash
   KUBESPAN_KEYLOG=FILE     write the keys of every session to FILE, for a packet analyser"""

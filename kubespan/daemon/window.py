@@ -12,6 +12,7 @@ from kubespan import fastpath
 from kubespan.api.node import DataPlane, Echo, NodeFacts
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.reconfiguring import changed_keys, loaded
+from kubespan.device.threads import thread_count
 from kubespan.linux.echo import round_trip
 from kubespan.linux.sysctl import sysctl_findings
 from kubespan.mesh.diagnosis import diagnose
@@ -114,10 +115,9 @@ class NodeWindow:
 
 
 def _data_plane() -> DataPlane:
-    lanes = 1 if os.environ.get("KUBESPAN_THREADS") == "1" else 2
     return DataPlane(
         fastpath.implementation(),
         fastpath.provider(),
-        lanes if fastpath.NATIVE else 0,
+        thread_count() if fastpath.NATIVE else 0,
         has_offloads=fastpath.NATIVE and os.environ.get("KUBESPAN_OFFLOAD") != "0",
     )
