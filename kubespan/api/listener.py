@@ -23,7 +23,7 @@ DIRECTORY = Path("/var/run/wireguard")
 SOCKET_UMASK = 0o077
 SOCKET_MODE = 0o777 & ~SOCKET_UMASK
 KEEP_GROUP = -1
-"""For chown."""
+"""The group of whoever makes the file."""
 
 DIRECTORY_MODE = 0o755
 LEAVING_TIMEOUT = 1.0
@@ -79,7 +79,8 @@ def _listen(directory: Path, path: Path, mode: int, group: int) -> Listener:
         one = _bind(path)
         try:
             # Nobody can connect before there is somebody to listen, so it is never open too wide.
-            os.chown(path, -1, group)
+            if group != KEEP_GROUP:  # systemd may have forbidden the call itself
+                os.chown(path, -1, group)
             path.chmod(mode)
             one.listen()
         except OSError:
@@ -140,6 +141,9 @@ def _bind(path: Path) -> socket.socket:
 
 def _clear(path: Path, *, may_wait: bool) -> None:
     """Remove a socket that nobody listens behind; wait a little for one that somebody does."""
+    # To connect to a file of another kind is refused as if nobody listened there.
+    if path.exists() and not path.is_socket():
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         result = probe.connect_ex(str(path))
     if result == errno.ECONNREFUSED:

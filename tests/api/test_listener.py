@@ -91,6 +91,16 @@ def test_group_that_may_not_be_given_leaves_nothing(
     assert list(directory.iterdir()) == []
 
 
+def test_without_a_group_nobody_is_asked_to_change_one(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no such call under our systemd unit")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    listen_at(directory / "node.sock", 0o600).close()
+
+
 def test_folder_that_is_there_keeps_its_mode(directory: Path) -> None:
     directory.mkdir(parents=True)
     directory.chmod(0o700)
@@ -113,6 +123,15 @@ def test_stale_socket_is_replaced(directory: Path) -> None:
     assert (one.path.stat().st_ino, one.path.stat().st_ctime_ns) != before
     assert can_connect(one.path)
     one.close()
+
+
+def test_file_that_is_no_socket_is_refused_and_left_alone(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    file = directory / "wg0.sock"
+    file.write_text("somebody's notes")
+    with pytest.raises(SystemFault, match=r"wg0\.sock"):
+        listen("wg0", directory)
+    assert file.read_text() == "somebody's notes"
 
 
 def test_socket_in_use_is_refused_and_left_alone(directory: Path) -> None:
