@@ -144,6 +144,7 @@ class MeshNode:
         config = with_start_of(written, self.config)
         self.config = self.announcing.config = config
         self.discovering.configure(config)
+        self._services.look_soon()
         self.announcing.look_soon()
         self.wake()
 

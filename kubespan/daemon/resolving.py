@@ -14,6 +14,9 @@ from kubespan.model.address import IPAddress
 INTERVAL: Final = 300.0
 """Seconds after which they are asked for again."""
 
+RETRY_INTERVAL: Final = 10.0
+"""The same while one of them was never found: the network may not be there yet."""
+
 
 class ServiceAddresses:
     """What the names of services lead to. Names that lead nowhere keep what they led to before."""
@@ -24,28 +27,39 @@ class ServiceAddresses:
         self._targets = targets
         self._hear_change = hear_change
         self._known: dict[str, frozenset[IPAddress]] = {}
+        self._is_due = asyncio.Event()
 
     @property
     def addresses(self) -> frozenset[IPAddress]:
         """All of them."""
         return frozenset[IPAddress]().union(*self._known.values())
 
+    def look_soon(self) -> None:
+        """Ask at once: there are other services now."""
+        self._is_due.set()
+
     async def follow(self) -> None:
         """Ask again and again, until cancelled."""
         while True:
-            before = self.addresses
-            for target in self._targets():
+            self._is_due.clear()
+            before, targets = self.addresses, tuple(self._targets())
+            self._known = {one: known for one, known in self._known.items() if one in targets}
+            for target in targets:
                 found = await _resolve(target)
                 if found:
                     self._known[target] = found
             if self.addresses != before:
                 self._hear_change()
-            await asyncio.sleep(INTERVAL)
+            is_complete = len(self._known) == len(set(targets))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL if is_complete else RETRY_INTERVAL):
+                    await self._is_due.wait()
 
 
 async def _resolve(target: str) -> frozenset[IPAddress]:
     host, _, port = target.rpartition(":")
-    with suppress(OSError):
+    # Some texts are no names at all, which is a UnicodeError.
+    with suppress(OSError, UnicodeError):
         infos = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM
         )

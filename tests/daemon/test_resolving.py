@@ -1,4 +1,4 @@
-"""The addresses of services: found by name, and kept while a name leads nowhere."""
+"""The addresses of services: found by name, while somebody is asked there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from kubespan.daemon import resolving
 from kubespan.daemon.resolving import ServiceAddresses
+from tests.discovery.host import until
 
 
 def test_names_and_addresses_lead_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,9 +24,37 @@ def test_names_and_addresses_lead_somewhere(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.wait_for(heard.wait(), 30)
         assert services.addresses == {ip_address("127.0.0.7"), ip_address("::1")}
         heard.clear()
-        targets[:] = ["nowhere.invalid:443", "127.0.0.8:443"]
+        targets[1:] = ["nowhere.invalid:443", "127.0.0.8:443"]
         await asyncio.wait_for(heard.wait(), 30)
         assert ip_address("127.0.0.8") in services.addresses
+        following.cancel()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["a..b:443", f"{'x' * 64}.invalid:443"])
+def test_what_is_no_name_leads_nowhere(name: str) -> None:
+    async def scenario() -> None:
+        services = ServiceAddresses(lambda: [name, "127.0.0.9:443"], lambda: None)
+        following = asyncio.ensure_future(services.follow())
+        await until(lambda: bool(services.addresses))
+        assert not following.done()
+        assert services.addresses == {ip_address("127.0.0.9")}
+        following.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
+    targets = ["127.0.0.7:443"]
+
+    async def scenario() -> None:
+        services = ServiceAddresses(lambda: targets, lambda: None)
+        following = asyncio.ensure_future(services.follow())
+        await until(lambda: services.addresses == {ip_address("127.0.0.7")})
+        targets[:] = ["127.0.0.8:443"]
+        services.look_soon()
+        await until(lambda: services.addresses == {ip_address("127.0.0.8")})
         following.cancel()
 
     asyncio.run(scenario())
