@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from errno import ENODEV
+from errno import EBUSY, ENODEV
 from os import strerror
 from typing import Final
 
@@ -96,6 +96,20 @@ class Applier:
                 return joined(table, _failed(fault))
             return joined(table, await self._perform(removing_steps(facts)))
 
+    async def remove_orphans(self) -> Report:
+        """Do the same, but only where no process has the link."""
+        try:
+            facts = await self._kernel.read()
+        except SystemFault as fault:
+            return _failed(fault)
+        if facts.link is None:
+            return await self.remove()
+        text = (
+            f"the link {self._link} is there, so a node runs on this host, at another socket"
+            " (KUBESPAN_SOCKET); nothing was taken back"
+        )
+        return Report(failures=(Failure("take back what a killed node left", EBUSY, text),))
+
     def _hear_change(self) -> None:
         self._loop.call_soon_threadsafe(self._is_due.set)
 
@@ -164,11 +178,14 @@ class Applier:
 
 
 async def remove_leftovers(log: FilteringBoundLogger, link: str = KUBESPAN_LINK) -> Report:
-    """Take back what a process left that could not do so itself; for when none runs."""
+    """Take back what a process left that could not do so itself.
+
+    Its link went with it. Where there is one, somebody steers by it, and nothing is touched.
+    """
     applier = Applier(log, link=link)
     applier.start()
     try:
-        return await applier.remove()
+        return await applier.remove_orphans()
     finally:
         await applier.stop()
 

@@ -34,6 +34,18 @@ def test_what_a_killed_node_left_is_taken_back(lone: LoneNode) -> None:
     assert lone.leftovers() == []
 
 
+def test_a_node_at_another_socket_is_left_alone(lone: LoneNode) -> None:
+    lone.start()
+    before = lone.leftovers()
+    former, lone.socket = lone.socket, lone.folder / "elsewhere.sock"
+    done = lone.run("down")
+    lone.socket = former
+    assert done.returncode == 3
+    assert "nothing was taken back" in done.stderr
+    assert lone.leftovers() == before
+    assert "put right" not in lone.log.read_text()
+
+
 def test_without_a_node_there_is_nothing_to_do(lone: LoneNode) -> None:
     done = lone.run("down")
     assert (done.returncode, done.stdout) == (3, "")
