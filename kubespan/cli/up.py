@@ -20,6 +20,7 @@ import uvloop
 from kubespan.api.client import default_socket
 from kubespan.api.resource_server import listen_for_clients
 from kubespan.cli.log import create_log, log_level
+from kubespan.cli.main import exit_code
 from kubespan.config.read import read_config
 from kubespan.daemon.announcing import Announcing
 from kubespan.daemon.process import Places, Start, bridge_log, serve
@@ -30,6 +31,7 @@ from kubespan.model.errors import ConfigError, KubespanError, SystemFault
 GROUP_VARIABLE: Final = "KUBESPAN_GROUP"
 READY: Final = b"."
 LOG_MODE: Final = 0o600
+FAILED: Final = 1
 
 
 @click.command()
@@ -100,17 +102,19 @@ def _run(
 
 
 def _detach(run: Callable[[Callable[[], object]], None], log: Path) -> None:
-    """Run in a process of its own; return when that is ready. Raises ConfigError if it ends first.
+    """Run in a process of its own; return when that is ready, or exit as it does if it ends first.
 
     There is no thread yet, so a fork copies everything there is.
     """
     reading, writing = os.pipe()
-    if os.fork():
+    child = os.fork()
+    if child:
         os.close(writing)
         with open(reading, "rb", closefd=True) as told:  # noqa: PTH123  a pipe is no path
             if told.read(1) != READY:
-                # It has said why.
-                raise click.exceptions.Exit(1)
+                # It has said why, and its exit code is what it would be in front.
+                _, status = os.waitpid(child, 0)
+                raise click.exceptions.Exit(os.waitstatus_to_exitcode(status) or FAILED)
         return
     os.close(reading)
     os.setsid()
@@ -119,7 +123,7 @@ def _detach(run: Callable[[Callable[[], object]], None], log: Path) -> None:
         run(partial(_tell_ready, writing, log))
     except KubespanError as error:
         click.echo(f"kubespan: {error}", err=True)
-        code = 1
+        code = exit_code(error)
     finally:
         sys.stderr.flush()
     # Whatever click would do at the end is the other process's to do.
