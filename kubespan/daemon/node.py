@@ -33,6 +33,7 @@ from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.config import NodeConfig
 from kubespan.model.constants import HAIL_DELAYS, LOOK_INTERVAL
 from kubespan.model.errors import KubespanError, SystemFault
+from kubespan.model.finding import Finding, FindingKind
 from kubespan.model.resources import PeerState
 from kubespan.store import kind
 from kubespan.store.store import Store
@@ -43,6 +44,10 @@ SHOWN_FOR: Final = 1.0
 
 NEWS_PATIENCE: Final = 5.0
 """Seconds for which discovery may tell whom to steer, before nobody is."""
+
+REFUSED_ADVICE: Final = (
+    "it is tried again every half minute; see what refuses it, or has it already"
+)
 
 
 class MeshNode:
@@ -92,6 +97,7 @@ class MeshNode:
         self._services = ServiceAddresses(lambda: self.discovering.targets, self.wake)
         self._underlay = self._make_underlay()
         self._endpoints: frozenset[Endpoint] = frozenset()
+        self._trouble = ""
         self._woken, self._left = asyncio.Event(), asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
 
@@ -147,6 +153,12 @@ class MeshNode:
         self._services.look_soon()
         self.announcing.look_soon()
         self.wake()
+
+    def refused(self) -> tuple[Finding, ...]:
+        """Return what the system did not do for us the last time that it was asked."""
+        failures = map(str, self.steersman.report.failures)
+        texts = (*failures, *((self._trouble,) if self._trouble else ()))
+        return tuple(Finding(FindingKind.REFUSED, text, REFUSED_ADVICE) for text in texts)
 
     def tell(self, text: str, is_problem: bool) -> None:
         """Write a line into the log."""
@@ -238,10 +250,14 @@ class MeshNode:
         return frozenset(() if ours is None else ours.addresses)
 
     def _configure(self, outcome: Outcome) -> None:
+        trouble = ""
         try:
             self.plane.configure(outcome.interface)
         except KubespanError as error:
-            self.tell(f"WireGuard could not be configured: {error}", is_problem=True)
+            trouble = f"WireGuard could not be configured: {error}"
+        if trouble and trouble != self._trouble:
+            self.tell(trouble, is_problem=True)
+        self._trouble = trouble
 
     def _tell_discovery(self, outcome: Outcome) -> None:
         up = {key for key, one in outcome.statuses.items() if one.state is PeerState.UP}

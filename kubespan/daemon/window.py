@@ -98,7 +98,11 @@ class NodeWindow:
             services,
             interface_mtu=node.plane.mtu,
             ways=node.ways,
-            findings=(*node.steersman.report.findings, *sysctl_findings(uplinks)),
+            findings=(
+                *node.refused(),
+                *node.steersman.report.findings,
+                *sysctl_findings(uplinks),
+            ),
             clock_behind=node.announcing.clock_behind(now.wall_ns / 1e9),
             is_native=fastpath.NATIVE,
             seen_at={} if node.discovering.is_heard else self._last_seen(now),

@@ -149,13 +149,16 @@ class Device:
     # The configuration, whole.
 
     def configure(self, config: InterfaceConfig) -> None:
-        """Become what a configuration says; sessions are kept. Raises SystemFault, ConfigError."""
-        if config.listen_port != self.listen_port:
-            self.set_listen_port(config.listen_port)
+        """Become what a configuration says; sessions are kept. Raises SystemFault, ConfigError.
+
+        If the port cannot be had, all the rest is so, and the same again tries to have it.
+        """
         if config.fwmark != self.fwmark:
             self.set_fwmark(config.fwmark)
         former, self._config = self._config, config
         self.perform(configure(self.interface, config, self.now(), former))
+        if config.listen_port != self.listen_port or not self.interface.is_up:
+            self.set_listen_port(config.listen_port)
 
     @property
     def mtu(self) -> int:

@@ -30,6 +30,9 @@ class FindingKind(Enum):
     IPV6_DISABLED = "ipv6-disabled"
     """The mesh's link may have no IPv6 address."""
 
+    REFUSED = "refused"
+    """The system does not do what the mesh needs: a step of steering, or listening on its port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from kubespan.api.refusal import Reason, Refused
-from tests.daemon.lone import CONFIG, PEER, LoneNode
+from tests.daemon.lone import CONFIG, PATIENCE, PEER, LoneNode
 from tests.netns.lab import eventually
 
 pytestmark = pytest.mark.netns
@@ -59,6 +62,30 @@ def test_a_ping_asks_the_mesh_and_not_the_network(lone: LoneNode) -> None:
     lone.start()
     with pytest.raises(Refused, match="no address in the mesh"):
         lone.client.ping(PEER, 0.2)
+
+
+def test_what_the_system_refuses_is_a_problem_until_it_does_not(lone: LoneNode) -> None:
+    words = (
+        "import socket, time; one = socket.socket(type=socket.SOCK_DGRAM);"
+        " one.bind(('', 51820)); print(flush=True); time.sleep(100)"
+    )
+    inside = ("ip", "netns", "exec", lone.namespace.name, sys.executable, "-c", words)
+    with subprocess.Popen(inside, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        lone.start()
+        eventually("it says that it cannot listen", lambda: refused(lone) != [], PATIENCE)
+        assert "port 51820" in refused(lone)[0]
+        other.kill()
+    # Whatever makes it look again; else it does so after half a minute.
+    lone.client.apply(CONFIG.replace("198.51.100.0/24", "203.0.113.0/24").encode())
+    eventually("it listens", lambda: refused(lone) == [], PATIENCE)
+    assert lone.log.read_text().count("could not be configured") == 1
+
+
+def refused(lone: LoneNode) -> list[str]:
+    problems = lone.status()["problems"]
+    return [problem["text"] for problem in problems if problem["code"] == "KS-STEERING"]
 
 
 def test_it_shows_what_each_source_says(lone: LoneNode) -> None:

@@ -432,6 +432,23 @@ async def test_a_configuration_may_move_the_port(desk: Desk) -> None:
             desk.device.configure(config)
 
 
+async def test_a_configuration_whose_port_is_taken_has_its_peers_and_tries_again(
+    desk: Desk,
+) -> None:
+    peer = PeerConfig(PrivateKey(bytes([10]) * 32).public_key, ENDPOINT)
+    with taken_port() as taken:
+        port = taken.getsockname()[1]
+        config = InterfaceConfig(desk.key, PresharedKey(), (), port, fwmark=0)
+        desk.device.configure(config)
+        desk.device.follow_link(UP)
+        with pytest.raises(SystemFault):
+            desk.device.configure(replace(config, peers=(peer,)))
+        assert len(desk.device.readings()) == 1
+    desk.device.configure(replace(config, peers=(peer,)))
+    assert desk.device.interface.is_up
+    assert desk.device.listen_port == port
+
+
 # ---- what lanes hear
 
 
