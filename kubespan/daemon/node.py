@@ -183,6 +183,7 @@ class MeshNode:
             self.announcing.follow(discovering, tell, self._hear_host),
             self.announcing.save_now_and_then(discovering, lambda: discovering.affiliates),
             self._services.follow(),
+            self.steersman.watch(),
             self._left.wait(),
         ]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
@@ -35,6 +34,18 @@ class Steersman:
         self._applier.start()
         self._steering = asyncio.create_task(self._steer())
 
+    async def watch(self) -> None:
+        """Never return; raise what ends the steering, which is a bug and must not go unseen."""
+        assert self._steering is not None
+        keeping = asyncio.ensure_future(self._applier.watch())
+        try:
+            parts = {self._steering, keeping}
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            keeping.cancel()
+
     def follow(self, plan: NetworkPlan) -> None:
         """Steer as this plan says from now on."""
         if plan != self._plan:
@@ -60,8 +71,8 @@ class Steersman:
         """End; take everything back, or leave members' packets refused."""
         if self._steering is not None:
             self._steering.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._steering
+            # What broke was told to whoever watches.
+            await asyncio.gather(self._steering, return_exceptions=True)
         if remove:
             self._note(await self._applier.remove())
         await self._applier.stop()

@@ -75,9 +75,13 @@ class Applier:
         """End, and leave everything as it is: marked packets enter the mesh, or are refused."""
         if self._keeping is not None:
             self._keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeping
+            await asyncio.gather(self._keeping, return_exceptions=True)
         self._kernel.stop()
+
+    async def watch(self) -> None:
+        """Never return; raise what ends the keeping."""
+        if self._keeping is not None:
+            await asyncio.shield(self._keeping)
 
     async def apply(self, plan: NetworkPlan) -> Report:
         """Bring the kernel to the plan, and keep it there from now on."""

@@ -15,6 +15,7 @@ from kubespan.daemon import steersman as steersmen
 from kubespan.daemon.steersman import Steersman
 from kubespan.linux.report import Failure, Report
 from kubespan.model.address import Prefix
+from kubespan.model.errors import InternalError
 from kubespan.model.finding import Finding, FindingKind
 from kubespan.model.plan import NetworkPlan
 from tests.discovery.host import until
@@ -43,6 +44,9 @@ class Kernel:
     async def remove(self) -> Report:
         self.is_removed = True
         return Report()
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         self.is_stopped = True
@@ -93,5 +97,27 @@ def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.Monk
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
         await Steersman(create_log(logging.INFO, io.StringIO()), lambda: None).stop(remove=False)
         assert (kernel.is_removed, kernel.is_stopped) == (False, True)
+
+    asyncio.run(scenario())
+
+
+def test_steering_that_breaks_is_told_to_whoever_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Kernel):
+        async def apply(self, _: NetworkPlan) -> Report:
+            raise InternalError("a thread has ended")
+
+    async def scenario() -> None:
+        kernel = Broken()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: None)
+        one.start()
+        watching = asyncio.ensure_future(one.watch())
+        await asyncio.sleep(0)
+        assert not watching.done()
+        one.follow(PLAN)
+        with pytest.raises(InternalError, match="a thread has ended"):
+            await asyncio.wait_for(watching, 30)
+        await one.stop(remove=False)
+        assert kernel.is_stopped
 
     asyncio.run(scenario())
