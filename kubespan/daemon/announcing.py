@@ -34,8 +34,10 @@ LOOK_INTERVAL: Final = 10.0
 """Seconds between two looks at the host's addresses, if nothing tells that they have changed."""
 
 SAVE_INTERVAL: Final = 60.0
-"""Seconds between two times that the cache is written."""
+"""Seconds between two times that the cache is written while nobody comes, goes or moves."""
 
+SETTLE_INTERVAL: Final = 1.0
+"""The least between two: who is killed and starts again steers by what was written."""
 
 CLOCK_SLACK: Final = 60.0
 """Seconds by which a clock may be set back without anything being wrong."""
@@ -142,11 +144,17 @@ class Announcing:
     async def save_now_and_then(
         self, services: Announced, members: Callable[[], Sequence[Affiliate]]
     ) -> None:
-        """Write the cache again and again, until cancelled."""
+        """Write the cache again and again, and soon after a change of members, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        written, due_at = _claims(members()), clock() + SAVE_INTERVAL
         while True:
-            await asyncio.sleep(SAVE_INTERVAL)
-            with suppress(SystemFault):
-                await asyncio.to_thread(self.save, members(), is_heard=services.is_heard)
+            await asyncio.sleep(SETTLE_INTERVAL)
+            present = members()
+            claims = _claims(present)
+            if claims != written or clock() >= due_at:
+                written, due_at = claims, clock() + SAVE_INTERVAL
+                with suppress(SystemFault):
+                    await asyncio.to_thread(self.save, present, is_heard=services.is_heard)
 
     def save(self, members: Sequence[Affiliate], *, is_heard: bool) -> None:
         """Write whom we know; they were seen just now if a service tells of them.
@@ -168,6 +176,14 @@ class Announcing:
         return local_affiliate(
             self.config, self.node, self.identity, host, version=kubespan.__version__
         )
+
+
+def _claims(members: Sequence[Affiliate]) -> frozenset[tuple[object, ...]]:
+    """Return who is a member, and what is routed to it."""
+    return frozenset(
+        (one.node_id, one.addresses, one.kubespan and one.kubespan.additional_addresses)
+        for one in members
+    )
 
 
 def system_hostname() -> str:

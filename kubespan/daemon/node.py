@@ -224,7 +224,7 @@ class MeshNode:
         )
         outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)
         self._configure(outcome)
-        if outcome.specs or self._has_waited(now.boot):
+        if (outcome.specs and self.discovering.heard) or self._has_waited(now.boot):
             self.steersman.follow(outcome.network)
         self._tell_discovery(outcome)
         self._follow_ways(outcome)
@@ -240,8 +240,8 @@ class MeshNode:
     def _has_waited(self, now: float) -> bool:
         """Whether there is news of members, or has been time enough for it.
 
-        After `kill -9` the kernel still refuses packets for members. To steer for nobody, only
-        because nobody is known yet, would let them out in clear.
+        After `kill -9` the kernel still refuses packets for members. To steer for nobody, or for
+        static peers alone, only because nobody else is known yet, would let them out in clear.
         """
         heard = self.discovering.is_heard or not self.discovering.targets
         return heard or now >= self._started_at + NEWS_PATIENCE

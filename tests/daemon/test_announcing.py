@@ -50,6 +50,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(announcings, "read_links_and_addresses", one.read)
     monkeypatch.setattr(announcings, "LOOK_INTERVAL", 0.01)
     monkeypatch.setattr(announcings, "SAVE_INTERVAL", 0.01)
+    monkeypatch.setattr(announcings, "SETTLE_INTERVAL", 0.01)
     return one
 
 
@@ -259,3 +260,31 @@ def test_a_clock_that_is_behind_what_it_saw_itself(machine: Machine, config: Nod
     assert at is not None
     assert (again.seen_at("c"), again.clock_behind(at)) == (None, 0.0)
     assert again.clock_behind(at - 1000.0) == 940.0
+
+
+def test_who_has_come_is_remembered_soon(
+    machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcings, "SAVE_INTERVAL", 3600.0)
+    announcing = Announcing(config, SECRET)
+    written: list[list[str]] = []
+
+    def save(members: Sequence[Affiliate], *, is_heard: bool) -> None:
+        assert not is_heard
+        written.append([one.node_id for one in members])
+
+    monkeypatch.setattr(announcing, "save", save)
+
+    async def scenario() -> None:
+        members = [Affiliate("a")]
+        saving = asyncio.ensure_future(
+            announcing.save_now_and_then(services_of(announcing), lambda: [*members])
+        )
+        await asyncio.sleep(0.1)
+        members.append(Affiliate("b"))
+        await until(lambda: bool(written))
+        await asyncio.sleep(0.1)
+        saving.cancel()
+
+    asyncio.run(scenario())
+    assert written == [["a", "b"]]

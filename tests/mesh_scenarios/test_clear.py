@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import time
 from contextlib import closing, suppress
 
 import pytest
 
+from kubespan.model.cluster import ClusterSecret
+from kubespan.state.cache import AffiliateCache
 from tests.mesh_scenarios.mesh_lab import PORT, Mesh, Node, Wants
 from tests.mesh_scenarios.wire import Wire
 from tests.netns.namespace import CommandFailedError
@@ -14,6 +18,11 @@ from tests.netns.namespace import CommandFailedError
 pytestmark = pytest.mark.netns
 
 BYPASS = Wants({"allowDownPeerBypass": True})
+STATIC = {
+    "name": "x",
+    "publicKey": "NzW8oeIH5rJyY5lefD9WRoHWWRr/Q6DwsDjMX+xKjT4=",
+    "allowedIPs": ["203.0.113.77/32"],
+}
 WALL = f"""
     table inet wall {{
         chain forward {{
@@ -39,6 +48,13 @@ def knock(near: Node, *addresses: str) -> None:
             with suppress(OSError):
                 stream.connect((address, 80))
             datagram.sendto(b"in clear", (address, 53))
+
+
+def remembered(mesh: Mesh, node: Node) -> set[str]:
+    """Return the names that a node would begin with."""
+    secret = ClusterSecret(base64.b64decode(mesh.identity["clusterSecret"]))
+    cache = AffiliateCache(node.folder / "state", mesh.identity["clusterID"], secret)
+    return {one.affiliate.hostname for one in cache.load(time.time()).members}
 
 
 def pair(mesh: Mesh) -> tuple[Node, Node]:
@@ -84,6 +100,22 @@ def test_a_node_that_is_killed_and_comes_back(mesh: Mesh) -> None:
         knock(ana, *addresses)
         assert wire.in_clear() == []
     ana.namespace.ping(ben.address4)
+
+
+def test_a_node_that_is_killed_soon_and_finds_nobody_to_ask(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    ana.wants = Wants(own={"staticPeers": [STATIC]})
+    mesh.up(ana, ben)
+    addresses = ben.address4, ben.address6
+    mesh.until("ana remembers ben", lambda: "ben" in remembered(mesh, ana))
+    with Wire(mesh) as wire:
+        ana.kill()
+        mesh.service.close()
+        ana.up()
+        mesh.until("ana steers again", ana.is_steered)
+        knock(ana, *addresses)
+        assert wire.in_clear() == []
+    mesh.until("ben is up again", lambda: "ben" in ana.ups())
 
 
 def test_a_peer_that_may_be_bypassed(mesh: Mesh) -> None:
