@@ -22,7 +22,7 @@ DONE, TIMED_OUT = 0, 5
 def ping(peer: str, count: int, timeout: float) -> int:
     """Ask a peer for an echo.
 
-    PEER is its label, node id, key or address. The request goes through the mesh, and the answer
+    PEER is its label, key or address in the mesh. The request goes through the mesh, and the answer
     says which way that was.
     """
     client, answered = Client(), 0
