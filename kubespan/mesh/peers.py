@@ -118,6 +118,8 @@ class PeerPlanner:
         claimed = claim(affiliate, kubespan)
         granted, owners = self._territory.grant(claimed - ourselves.reserved, _name(affiliate))
         problems = _disputes(affiliate, claimed, ourselves.reserved, owners)
+        if _claims_too_much(kubespan):
+            problems.append(_too_much(affiliate))
         return _Planned(affiliate, granted, _spec(affiliate, kubespan, granted)), problems
 
     def _collect(self, problems: tuple[Problem, ...]) -> None:
@@ -136,11 +138,7 @@ class _Planned:
 
 def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     """Return every address that an affiliate wants to be routed to it."""
-    networks = [
-        prefix
-        for prefix in kubespan.additional_addresses
-        if prefix.length >= SHORTEST_PREFIX[prefix.version]
-    ]
+    networks = [prefix for prefix in kubespan.additional_addresses if not _is_too_wide(prefix)]
     hosts = [host_prefix(address) for address in affiliate.addresses]
     wanted = IPSet.of(*networks, *hosts) - IPSet.of(*kubespan.exclude_advertised_networks)
     if kubespan.address is not None:
@@ -188,6 +186,16 @@ def _reaches(taken: Range, piece: Range) -> bool:
     )
 
 
+def _is_too_wide(prefix: Prefix) -> bool:
+    return prefix.length < SHORTEST_PREFIX[prefix.version]
+
+
+def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
+    """Whether it claims networks that no host has; single addresses come as hosts have them."""
+    networks = kubespan.additional_addresses
+    return any(map(_is_too_wide, networks)) or IPSet.of(*networks).overlaps(NOBODYS)
+
+
 def _spec(affiliate: Affiliate, kubespan: KubeSpanAffiliate, granted: IPSet) -> KubeSpanPeerSpec:
     return KubeSpanPeerSpec(
         kubespan.public_key,
@@ -213,6 +221,11 @@ def _disputes(
     if owners:
         found.append(_overlap(name, f"claims addresses that {', '.join(owners)} has already"))
     return found
+
+
+def _too_much(affiliate: Affiliate) -> Problem:
+    text = "claims a network that is no host's own, such as 0.0.0.0/0, which it is not given"
+    return _overlap(_name(affiliate), text)
 
 
 def _same_key(affiliate: Affiliate) -> Problem:

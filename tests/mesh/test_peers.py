@@ -101,7 +101,11 @@ def test_nobody_is_given_what_is_ours() -> None:
     ["0.0.0.0/0", "::/0", "0.0.0.0/1", "127.0.0.1/32", "fe80::1/128", "ff02::1/128", "::1/128"],
 )
 def test_nobody_is_given_everything_or_what_is_everybodys(claimed: str) -> None:
-    assert allowed(plan(affiliate("a", 2, networks=[claimed]))) == [[]]
+    specs = plan(affiliate("a", 2, networks=[claimed]))
+    assert allowed(specs) == [[]]
+    (problem,) = specs.problems
+    assert (problem.code, problem.peer) == (ProblemCode.OVERLAP, "host-a")
+    assert "no host's own" in problem.text
 
 
 def test_claims_are_remembered_until_the_affiliate_changes_or_goes() -> None:
