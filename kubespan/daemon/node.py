@@ -188,12 +188,15 @@ class MeshNode:
         ]
 
     async def _end(self) -> None:
-        """Take everything back; the farewell goes out meanwhile, so that others know at once."""
+        """Take everything back; the farewell goes out meanwhile, so that others know at once.
+
+        Who was not asked to leave has a bug, and then packets for members stay refused.
+        """
         with suppress(SystemFault):
             self.announcing.save(self.discovering.affiliates, is_heard=self.discovering.is_heard)
         farewell = asyncio.ensure_future(self.discovering.stop())
         self._underlay.stop()
-        await self.steersman.stop(remove=True)
+        await self.steersman.stop(remove=self._left.is_set())
         await self.plane.close()
         await farewell
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import logging
 import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.daemon.lone import PATIENCE, LoneNode
+from kubespan.cli.log import create_log
+from kubespan.config.read import load_config
+from kubespan.daemon import node as nodes
+from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.node import MeshNode
+from kubespan.linux.report import Report
+from kubespan.model.cluster import ClusterSecret
+from kubespan.model.errors import InternalError
+from tests.daemon.lone import CONFIG, PATIENCE, SECRET, LoneNode
 from tests.netns.lab import eventually
 
 pytestmark = pytest.mark.netns
@@ -71,3 +85,51 @@ def test_a_host_that_moves_announces_itself_anew(lone: LoneNode) -> None:
         return any("192.0.2.77" in one["spec"]["addresses"] for one in own)
 
     eventually("the new address", knows, PATIENCE)
+
+
+class Stub:
+    """Whatever is asked of it is done, and nothing is."""
+
+    def __init__(self) -> None:
+        self.removals: list[bool] = []
+        self.report, self.has_plan, self.is_done, self.mtu = Report(), True, True, 1420
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def watch(self) -> None:
+        raise InternalError("steering has ended")
+
+    async def stop(self, *, remove: bool) -> None:
+        self.removals.append(remove)
+
+
+def test_a_node_that_breaks_lets_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = Stub()
+    config = replace(load_config(CONFIG.encode(), "x").config, state_directory=str(tmp_path))
+    announcing = Announcing(config, ClusterSecret.from_base64(SECRET))
+
+    async def scenario() -> None:
+        log = create_log(logging.ERROR, io.StringIO())
+        monkeypatch.setattr(nodes, "require_nft", stub.close)
+        monkeypatch.setattr(nodes, "DataPlane", lambda *_: stub)
+        monkeypatch.setattr(nodes, "Steersman", lambda *_: stub)
+        monkeypatch.setattr(nodes, "UnderlayMonitor", lambda *_: Underlay())
+        node = MeshNode(config, config, announcing, log, tmp_path)
+        with pytest.raises(InternalError, match="steering has ended"):
+            await node.run(lambda: None)
+
+    class Underlay:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *_: None
+
+    asyncio.run(scenario())
+    assert stub.removals == [False]
