@@ -138,8 +138,10 @@ class Announcing:
             if news not in {"", trouble}:
                 tell(news)
             trouble = news
+            # Not wait_for: Python 3.11's forgets that it was cancelled if it is woken just then.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_due.wait(), LOOK_INTERVAL)
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self._is_due.wait()
 
     async def save_now_and_then(
         self, services: Announced, members: Callable[[], Sequence[Affiliate]]

@@ -110,7 +110,8 @@ class LinkMonitor:
                             await asyncio.sleep(LOOK_AGAIN_AFTER)
                             continue
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(is_due.wait(), LOOK_AT_LEAST_EVERY)
+                            async with asyncio.timeout(LOOK_AT_LEAST_EVERY):
+                                await is_due.wait()
                 await listening
             finally:
                 listening.cancel()

@@ -288,3 +288,22 @@ def test_who_has_come_is_remembered_soon(
 
     asyncio.run(scenario())
     assert written == [["a", "b"]]
+
+
+def test_it_ends_though_it_is_woken_at_that_moment(
+    machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcings, "LOOK_INTERVAL", 3600.0)
+    announcing = Announcing(config, SECRET)
+
+    async def scenario() -> None:
+        following = asyncio.ensure_future(announcing.follow(services_of(announcing), print))
+        await until(lambda: announcing.affiliate is not None)
+        await asyncio.sleep(0.05)
+        announcing.look_soon()
+        await asyncio.sleep(0)
+        following.cancel()
+        done, _ = await asyncio.wait({following}, timeout=5.0)
+        assert done == {following}
+
+    asyncio.run(scenario())
