@@ -84,8 +84,9 @@ class MeshNode:
         self.ways: Ways = {}
         """How peers are reached."""
 
+        self._woken, self._left, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.plane = DataPlane(
-            logging.getLogger("kubespan"), self._hear_event, self._hear_gone, sockets
+            logging.getLogger("kubespan"), self._hear_event, self._gone.set, sockets
         )
         self.discovering = Discovering(
             config, secret, node_id, self.wake, self.announcing.look_soon, self.tell
@@ -98,8 +99,6 @@ class MeshNode:
         self._underlay = self._make_underlay()
         self._endpoints: frozenset[Endpoint] = frozenset()
         self._trouble = ""
-        self._woken, self._left = asyncio.Event(), asyncio.Event()
-        self._reopening: asyncio.Task[None] | None = None
 
     def _make_underlay(self) -> UnderlayMonitor:
         """Return the monitor; what it reports from its thread is heard on the loop."""
@@ -184,13 +183,14 @@ class MeshNode:
             self.announcing.save_now_and_then(discovering, lambda: discovering.affiliates),
             self._services.follow(),
             self.steersman.watch(),
+            self._reopen_when_gone(),
             self._left.wait(),
         ]
 
     async def _end(self) -> None:
         """Take everything back; the farewell goes out meanwhile, so that others know at once.
 
-        Who was not asked to leave has a bug, and then packets for members stay refused.
+        Where nobody asked us to leave, packets for members stay refused.
         """
         with suppress(SystemFault):
             self.announcing.save(self.discovering.affiliates, is_heard=self.discovering.is_heard)
@@ -211,8 +211,10 @@ class MeshNode:
                 ready()
             await asyncio.sleep(LOOK_INTERVAL)
             nap = self._look_at(outcome) - self.clock.now().boot
+            # Not wait_for: Python 3.11's forgets that it was cancelled if it is woken just then.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(nap, 0.0))
+                async with asyncio.timeout(max(nap, 0.0)):
+                    await self._woken.wait()
 
     def _look(self) -> Outcome:
         now = self.clock.now()
@@ -312,16 +314,12 @@ class MeshNode:
             self.discovering.redial()
         self.wake()
 
-    def _hear_gone(self) -> None:
-        self._reopening = asyncio.ensure_future(self._reopen())
-
-    async def _reopen(self) -> None:
-        try:
+    async def _reopen_when_gone(self) -> None:
+        """Make the interface anew whenever somebody deletes it. Raises KubespanError."""
+        while True:
+            await self._gone.wait()
+            self._gone.clear()
             await self.plane.close()
             await self.plane.open()
-        except KubespanError as error:
-            self.tell(f"the interface could not be made anew: {error}", is_problem=True)
-            self.leave()
-            return
-        self.steersman.again()
-        self.wake()
+            self.steersman.again()
+            self.wake()

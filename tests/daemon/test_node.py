@@ -68,6 +68,20 @@ def test_an_interface_that_somebody_deletes_is_made_anew(lone: LoneNode) -> None
     eventually("another interface", is_back, PATIENCE)
 
 
+def test_an_interface_that_cannot_be_made_anew_is_no_peaceful_end(lone: LoneNode) -> None:
+    lone.start()
+    before = len(lone.namespace.ip("rule", "show", "priority", "32500"))
+    assert lone.process is not None
+    lone.process.send_signal(signal.SIGSTOP)
+    lone.namespace.ip("link", "delete", "kubespan")
+    lone.namespace.ip("tuntap", "add", "kubespan", "mode", "tap")
+    lone.process.send_signal(signal.SIGCONT)
+    assert lone.process.wait(PATIENCE) == 2
+    # Packets for members are still refused.
+    assert len(lone.namespace.ip("rule", "show", "priority", "32500")) == before
+    assert "unreachable" in lone.namespace.ip("route", "show", "table", "180")
+
+
 def test_a_second_node_is_refused(lone: LoneNode) -> None:
     lone.start()
     refused = lone.run("up")
