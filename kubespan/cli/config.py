@@ -103,6 +103,8 @@ def summarize(config: NodeConfig) -> dict[str, Any]:
             "machineType": config.machine_type.value,
             "listenPort": config.listen_port,
             "nodeName": config.node_name,
+            "podNetworks": [str(one) for one in config.pod_networks],
+            "clusterNetworks": [str(one) for one in config.cluster_networks],
             "hostname": config.hostname,
             "stateDirectory": config.state_directory,
             "metricsAddress": config.metrics_address,
@@ -146,8 +148,9 @@ def _kubespan(config: NodeConfig) -> str:
     kubespan = config.kubespan
     if not kubespan.enabled:
         return "disabled"
+    pods = ", ".join(map(str, config.pod_networks)) or "none, name them as podNetworks"
     said = {
-        "pod networks advertised": kubespan.advertise_kubernetes_networks,
+        f"pod networks advertised ({pods})": kubespan.advertise_kubernetes_networks,
         "bypassed while a peer is down": not kubespan.force_routing,
         "endpoints harvested": kubespan.harvest_extra_endpoints,
     }

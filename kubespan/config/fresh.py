@@ -24,6 +24,8 @@ HEADING: Final = """\
 EXAMPLES: Final = """\
 # listenPort: 51820
 # nodeName: worker-1                    # of the Kubernetes node that this host is, if it is one
+# podNetworks: [10.244.3.0/24]          # of its pods: `kubectl get node -o yaml`, spec.podCIDRs
+# clusterNetworks: [10.244.0.0/16, 10.96.0.0/12]  # of all pods and services
 # hostname: worker-1.example.com
 # stateDirectory: /var/lib/kubespan
 # metricsAddress: 127.0.0.1:9090

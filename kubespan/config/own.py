@@ -54,6 +54,8 @@ class OwnDocument(Section):
 
     listen_port: Number = None
     node_name: Text = ""
+    pod_networks: Texts = None
+    cluster_networks: Texts = None
     hostname: Text = ""
     state_directory: Text = ""
     labels: TextByKey = None
@@ -65,6 +67,10 @@ def mean_own(section: OwnDocument, view: View) -> dict[str, Any]:
     """Return the fields of NodeConfig that the document sets; say what is wrong with it."""
     means: dict[str, Any] = {
         "listen_port": _mean_port(section, view.at("listenPort")),
+        "pod_networks": read_all(view.at("podNetworks"), section.pod_networks, Prefix.parse),
+        "cluster_networks": read_all(
+            view.at("clusterNetworks"), section.cluster_networks, Prefix.parse
+        ),
         "labels": _mean_labels(section.labels or {}, view.at("labels")),
         "static_peers": _mean_peers(section.static_peers or (), view.at("staticPeers")),
     }

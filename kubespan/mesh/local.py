@@ -57,7 +57,8 @@ def local_affiliate(
     not know of any.
     """
     peer = identity if config.kubespan.enabled else None
-    routed = routed_addresses(host.links, host.addresses, host.pod_networks + host.cluster_networks)
+    foreign = config.pod_networks + config.cluster_networks
+    routed = routed_addresses(host.links, host.addresses, foreign)
     return Affiliate(
         node_id=node.node_id,
         # Even before the interface has it: peers must route to it from the beginning.
@@ -78,7 +79,7 @@ def _kubespan(
     return KubeSpanAffiliate(
         public_key=identity.public_key,
         address=identity.address,
-        additional_addresses=host.pod_networks if wanted.advertise_kubernetes_networks else (),
+        additional_addresses=config.pod_networks if wanted.advertise_kubernetes_networks else (),
         endpoints=local_endpoints(
             config, [address for address in reachable if not identity.subnet.contains(address)]
         ),

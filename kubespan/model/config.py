@@ -89,6 +89,12 @@ class NodeConfig:
     node_name: str = ""
     """Of the Kubernetes Node that this host is; empty where it is none."""
 
+    pod_networks: tuple[Prefix, ...] = ()
+    """Of the pods on this host, as `spec.podCIDRs` of its Kubernetes Node; announced if wanted."""
+
+    cluster_networks: tuple[Prefix, ...] = ()
+    """Of all pods and services of the Kubernetes cluster: no addresses of the host itself."""
+
     hostname: str = ""
     """Announced in place of the system's own; empty: the system's."""
 

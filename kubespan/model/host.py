@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import CONFORM, Enum, Flag
 from typing import Final
 
-from kubespan.model.address import IPAddress, Prefix
+from kubespan.model.address import IPAddress
 from kubespan.model.ula import MAC_SIZE
 
 SCOPE_GLOBAL: Final = 0
@@ -109,12 +109,6 @@ class Host:
     addresses: tuple[HostAddress, ...] = ()
     public_addresses: tuple[IPAddress, ...] = ()
     """As discovery services see us; already judged to be worth telling others."""
-
-    pod_networks: tuple[Prefix, ...] = ()
-    """Of the pods on this machine, if it is a Kubernetes node."""
-
-    cluster_networks: tuple[Prefix, ...] = ()
-    """Of all pods and services, if it is a Kubernetes node: no addresses of the machine itself."""
 
 
 def first_physical_link(links: Iterable[Link]) -> Link | None:

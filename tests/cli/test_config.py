@@ -36,7 +36,8 @@ def test_what_people_are_told() -> None:
     assert (done.return_value, done.stderr) == (0, "")
     assert done.stdout == (
         "cluster       has id and secret\n"
-        "kubespan      enabled, MTU 1420, pod networks advertised, endpoints harvested\n"
+        "kubespan      enabled, MTU 1420, "
+        "pod networks advertised (none, name them as podNetworks), endpoints harvested\n"
         "discovery     default at discovery.example.com:443,"
         " lab at [2001:db8::53]:3000 without TLS\n"
         "node          worker, UDP port 51821\n"

@@ -35,6 +35,7 @@ def test_the_examples_are_right() -> None:
     examples = "".join(line.removeprefix("# ") for line in EXAMPLES.splitlines(keepends=True))
     config = parse_config(text.removesuffix(EXAMPLES) + examples, "t").config
     assert (config.node_name, config.labels["site"]) == ("worker-1", "north")
+    assert str(config.pod_networks[0]) == "10.244.3.0/24"
     assert [peer.name for peer in config.static_peers] == ["gateway"]
 
 

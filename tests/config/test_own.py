@@ -15,6 +15,8 @@ KEY, OTHER_KEY = PUBLIC_KEYS
 ALL = f"""\
 listenPort: 51821
 nodeName: worker-1
+podNetworks: [10.244.3.0/24, "fd00:10:244:3::/64"]
+clusterNetworks: [10.244.0.0/16]
 hostname: Worker-1.example.com
 stateDirectory: /var/lib/kubespan-of-another-name
 labels:
@@ -38,6 +40,8 @@ staticPeers:
 def test_every_key() -> None:
     found = config(HEAD + ALL)
     assert (found.listen_port, found.node_name) == (51821, "worker-1")
+    assert list(map(str, found.pod_networks)) == ["10.244.3.0/24", "fd00:10:244:3::/64"]
+    assert list(map(str, found.cluster_networks)) == ["10.244.0.0/16"]
     assert found.hostname == "Worker-1.example.com"
     assert found.state_directory == "/var/lib/kubespan-of-another-name"
     assert dict(found.labels) == {"site": "north", "example.com/rack": "7", "empty": ""}
@@ -75,6 +79,8 @@ def test_what_is_right(key: str) -> None:
 
 
 WRONG = [
+    ("podNetworks: [10.244.3.1/33]", "3:15: podNetworks[0]: "),
+    ("clusterNetworks: [a]", "3:19: clusterNetworks[0]: "),
     ("listenPort: 0", "3:13: listenPort: a port is from 1 to 65535; leave it out for 51820"),
     ("listenPort: 65536", "3:13: listenPort: a port is from 1 to 65535; leave it out for 51820"),
     ("listenPort: '1'", "3:13: listenPort: write a whole number, without quotes"),

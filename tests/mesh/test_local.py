@@ -49,8 +49,15 @@ def held(text: str, link: Link = CARD, **others: Any) -> HostAddress:
     return HostAddress(ip_address(text), 24, link.index, **others)
 
 
+POD_NETWORKS = (Prefix.parse("10.244.3.0/24"),)
+
+
 def config(**kubespan: Any) -> NodeConfig:
-    return NodeConfig(kubespan=KubeSpanConfig(enabled=True, **kubespan))
+    return NodeConfig(
+        kubespan=KubeSpanConfig(enabled=True, **kubespan),
+        pod_networks=POD_NETWORKS,
+        cluster_networks=(Prefix.parse("10.96.0.0/12"),),
+    )
 
 
 # ---------------------------------------------------------------------------------- addresses
@@ -244,8 +251,6 @@ HOST = Host(
         held("10.96.0.1", TUNNEL),
     ),
     public_addresses=ips("::ffff:203.0.113.7"),
-    pod_networks=(Prefix.parse("10.244.3.0/24"),),
-    cluster_networks=(Prefix.parse("10.96.0.0/12"),),
 )
 
 
@@ -291,7 +296,7 @@ def test_the_mesh_is_among_the_addresses_but_never_an_endpoint() -> None:
 def test_pod_networks_are_told_if_that_is_wanted() -> None:
     record = affiliate(config(advertise_kubernetes_networks=True))
     assert record.kubespan is not None
-    assert record.kubespan.additional_addresses == HOST.pod_networks
+    assert record.kubespan.additional_addresses == POD_NETWORKS
 
 
 def test_a_public_address_of_the_hosts_own_is_one_endpoint() -> None:
@@ -305,7 +310,9 @@ def test_a_configured_name_comes_before_the_systems() -> None:
 
 
 def test_without_the_mesh_it_is_nobodys_peer() -> None:
-    off = local_affiliate(NodeConfig(), NODE, IDENTITY, HOST, version="0.1.0")
+    off = local_affiliate(
+        replace(config(), kubespan=KubeSpanConfig()), NODE, IDENTITY, HOST, version="0.1.0"
+    )
     nobody = local_affiliate(config(), NODE, None, HOST, version="0.1.0")
     assert off == nobody
     assert off.kubespan is None

@@ -69,6 +69,23 @@ def test_another_port_is_followed(mesh: Mesh) -> None:
     assert ana.handshakes() == handshakes
 
 
+def test_pod_networks_are_told_and_reached(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    ana.namespace.run("ip", "link", "add", "cni0", "type", "veth", "peer", "name", "pod0")
+    ana.namespace.run("ip", "address", "add", "10.244.3.1/24", "dev", "cni0")
+    ana.namespace.run("ip", "link", "set", "pod0", "up")
+    ana.namespace.run("ip", "link", "set", "cni0", "up")
+    assert not ben.reaches("10.244.3.1")
+    told: dict[str, object] = {"podNetworks": ["10.244.3.0/24"]}
+    ana.wants = Wants({"advertiseKubernetesNetworks": True}, told)
+    assert ana.apply()["changed"] == ["kubespan", "pod_networks"]
+    mesh.until("it is steered", lambda: "10.244.3.0/24" in ben.leftovers()["table"])
+    mesh.until("a pod is reached", lambda: ben.reaches("10.244.3.1"))
+    own = ana.status()["self"]["id"]
+    (item,) = ana.client.resources("affiliates", own)["items"]
+    assert "10.244.3.1" not in item["spec"]["addresses"]
+
+
 def test_what_cannot_be_changed_is_refused(mesh: Mesh) -> None:
     ana, _ = pair(mesh)
     file = ana.folder / "other.yaml"
