@@ -196,6 +196,7 @@ cdef struct KeypairState:
     uint64_t confirmed_told      # in: 1 once CONFIRMED has been told; out reads it
     uint32_t replay_lock         # in, loop: held for one check
     uint64_t replay_end          # under the lock: greatest counter accepted, plus one
+    uint32_t group               # in: of the batch under way, the key's group, plus one; 0 = none
     uint64_t replay_bitmap[128]  # under the lock: a ring of bits, counter modulo 8192
 
 # What core and lanes both know of one peer. Never moves; reused after every lane has moved on.
@@ -280,7 +281,7 @@ cdef struct OutboundPacket:
     uint32_t slot
     KeypairState *keypair
     uint8_t ecn
-    bint data
+    uint32_t begins            # the packets of the frame whose first this is, 0 for the others
 
 # Packets of the outbound batch that are neighbours and go to one peer.
 cdef struct Run:
@@ -290,11 +291,19 @@ cdef struct Run:
 
 # A transport message of the inbound batch: opened where it lies.
 cdef struct InboundMessage:
-    uint8_t *plaintext
+    uint8_t *payload
+    uint64_t counter
     KeypairState *keypair
     udp_datagram *datagram
+    aead_item *item            # what opens it
     uint32_t slot
     uint32_t length            # of the plaintext, padded
+
+# The messages of the inbound batch that one key opens.
+cdef struct KeyGroup:
+    KeypairState *keypair
+    aead_item *end             # of the group's items
+    uint32_t count
 
 # Cookie replies of the inbound batch, side by side with what they need.
 cdef struct CookieDesk:
@@ -332,7 +341,9 @@ cdef struct LaneState:
     uint32_t message_slots[64]  # UDP_SEND_SLOTS: whose each message is
     udp_sender *sender
     udp_receiver *receiver
-    InboundMessage *opened
+    InboundMessage *messages_in
+    KeyGroup *groups           # by key, as many as there are messages at most
+    uint32_t group_count
     offload_batch *batch
     uint64_t loaded_until      # nanoseconds since boot: cookies are demanded until then
     CookieDesk *desk

@@ -49,6 +49,10 @@ cdef enum:
     REPLIES_A_BATCH = 16       # of UDP_RECEIVE_SLOTS
     COOKIE_REPLY = 3           # message types
     TRANSPORT = 4
+    READY_STOP = 1             # what `lane_wait` answers: the order of its descriptors
+    READY_TUN = 2
+    READY_IPV4 = 4
+    READY_IPV6 = 8
     HANDSHAKE_QUEUE = 1024     # handshake messages that may wait for the loop
     UNDER_LOAD_AFTER = HANDSHAKE_QUEUE // 8
     COOKIE_REPLIES = UNDER_LOAD_AFTER // 2  # fewer of those, as nothing shows that they are true
@@ -755,11 +759,12 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
     lane.sender = udp_sender_new()
     if lane.inbound:
         lane.receiver = udp_receiver_new()
-        lane.opened = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
+        lane.messages_in = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
+        lane.groups = <KeyGroup *>calloc(MAX_PACKETS, sizeof(KeyGroup))
         lane.batch = <offload_batch *>calloc(1, sizeof(offload_batch))
         lane.desk = <CookieDesk *>calloc(1, sizeof(CookieDesk))
-        if (lane.receiver == NULL or lane.opened == NULL or lane.batch == NULL
-                or lane.desk == NULL):
+        if (lane.receiver == NULL or lane.messages_in == NULL or lane.groups == NULL
+                or lane.batch == NULL or lane.desk == NULL):
             return False
     return (lane.ring.memory != NULL and lane.items != NULL and lane.aead != NULL
             and lane.scratch != NULL and lane.sender != NULL)
@@ -780,23 +785,25 @@ cdef void lane_free(LaneState *lane) noexcept:
     free(lane.spare_items)
     free(lane.parts)
     free(lane.messages)
-    free(lane.opened)
+    free(lane.messages_in)
+    free(lane.groups)
     free(lane.batch)
     free(lane.desk)
 
 
 cdef void lane_run(LaneState *lane) noexcept nogil:
-    """Batch after batch without waiting; asleep in poll when there is nothing left to drain."""
-    cdef bint busy
-    while True:
+    """A batch from each descriptor that has something, then asleep until one has."""
+    cdef int ready = lane_wait(lane)
+    while not ready & READY_STOP:
         lane_enter(lane)
-        busy = lane.outbound and tun_batch(lane)
-        if lane.inbound:
-            busy = udp_batch(lane, lane.ipv4_fd) or busy
-            busy = udp_batch(lane, lane.ipv6_fd) or busy
+        if ready & READY_TUN:
+            tun_batch(lane)
+        if ready & READY_IPV4:
+            udp_batch(lane, lane.ipv4_fd)
+        if ready & READY_IPV6:
+            udp_batch(lane, lane.ipv6_fd)
         lane_leave(lane)
-        if not lane_wait(lane, 0 if busy else -1):
-            return
+        ready = lane_wait(lane)
 
 
 cdef void lane_enter(LaneState *lane) noexcept nogil:
@@ -813,15 +820,20 @@ cdef void lane_leave(LaneState *lane) noexcept nogil:
     store_relaxed(&lane.counters.busy_ns, lane.counters.busy_ns + boot_ns() - lane.now)
 
 
-cdef bint lane_wait(LaneState *lane, int timeout) noexcept nogil:
-    """Sleep until there is something to do; False when the lane is to stop."""
+cdef int lane_wait(LaneState *lane) noexcept nogil:
+    """Sleep until there is something to do; answers where, as READY_*. What is left over counts."""
     cdef pollfd fds[4]
-    fds[0].fd, fds[0].events, fds[0].revents = lane.stop_fd, POLLIN, 0
-    fds[1].fd, fds[1].events = lane.tun_fd if lane.outbound else -1, POLLIN
-    fds[2].fd, fds[2].events = lane.ipv4_fd if lane.inbound else -1, POLLIN
-    fds[3].fd, fds[3].events = lane.ipv6_fd if lane.inbound else -1, POLLIN
-    poll(fds, 4, timeout)
-    return fds[0].revents == 0
+    cdef int i, ready = 0
+    fds[0].fd = lane.stop_fd
+    fds[1].fd = lane.tun_fd if lane.outbound else -1
+    fds[2].fd = lane.ipv4_fd if lane.inbound else -1
+    fds[3].fd = lane.ipv6_fd if lane.inbound else -1
+    for i in range(4):
+        fds[i].events, fds[i].revents = POLLIN, 0
+    poll(fds, 4, -1)
+    for i in range(4):
+        ready |= (fds[i].revents != 0) << i
+    return ready
 
 
 cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
@@ -830,8 +842,8 @@ cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
 
 # ---------------------------------------------------------------------------------- outbound
 
-cdef bint tun_batch(LaneState *lane) noexcept nogil:
-    """Read frames, route and cut them, seal and send. True when there may be more to read."""
+cdef void tun_batch(LaneState *lane) noexcept nogil:
+    """Read frames until there are none or it is enough, route and cut them, seal and send."""
     cdef uint32_t count = 0, used = 0
     cdef int frames = 0
     cdef ssize_t length = 1
@@ -847,7 +859,6 @@ cdef bint tun_batch(LaneState *lane) noexcept nogil:
         note_packets(lane, count)
         seal_packets(lane, count)
         send_packets(lane, count)
-    return length > 0
 
 
 cdef uint8_t *tun_target(LaneState *lane) noexcept nogil:
@@ -963,7 +974,7 @@ cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, Keypai
         memset(out + HEADER_SIZE + length, 0, padded - length)
         write_header(out, keypair.remote_index, counter + i)
         p.datagram, p.length, p.slot, p.keypair = out, padded + OVERHEAD, number, keypair
-        p.ecn, p.data = ecn, True
+        p.ecn, p.begins = ecn, f.segments if i == 0 else 0
         lane.items[count[0]].source = out + HEADER_SIZE
         lane.items[count[0]].target = out + HEADER_SIZE
         lane.items[count[0]].length = padded
@@ -1078,26 +1089,34 @@ cdef void send_packets(LaneState *lane, uint32_t count) noexcept nogil:
 
 cdef uint32_t fill_message(LaneState *lane, udp_message *m, uint32_t start,
                            uint32_t count) noexcept nogil:
-    """The packets from `start` on that one message can carry: same peer, same size, same mark."""
+    """The packets from `start` on that one message can carry: same peer, same size, same mark.
+
+    A frame is not divided where it can go whole: what left the TUN as one enters the other as one.
+    """
     cdef OutboundPacket *first = &lane.packets[start]
     cdef OutboundPacket *p
-    cdef uint32_t run = 1
-    cdef size_t limit
+    cdef uint32_t run = 1, most
     endpoint_read(&lane.table.slots[first.slot], &m.to)
-    limit = UDP_MAX_SUPER_IPV4 if m.to.family == AF_INET else UDP_MAX_SUPER_IPV6
+    most = most_packets(lane, m.to.family, first.length)
     m.length, m.segment_size, m.count = 0, first.length, 0
     m.traffic_class = first.ecn
     add_part(m, first)
-    while start + run < count and run < lane.max_segments:
+    while start + run < count and run < most:
         p = &lane.packets[start + run]
         if (p.slot != first.slot or p.ecn != first.ecn or p.length > first.length
-                or m.length + p.length > limit):
+                or run + p.begins > most):
             break
         add_part(m, p)
         run += 1
         if p.length < first.length:
             break
     return run
+
+
+cdef uint32_t most_packets(LaneState *lane, uint16_t family, uint32_t length) noexcept nogil:
+    """How many of this length a message to this family takes."""
+    cdef uint32_t limit = UDP_MAX_SUPER_IPV4 if family == AF_INET else UDP_MAX_SUPER_IPV6
+    return min(lane.max_segments, max(limit // length, 1))
 
 
 cdef void add_part(udp_message *m, OutboundPacket *p) noexcept nogil:
@@ -1156,13 +1175,10 @@ cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noe
 
 # ---------------------------------------------------------------------------------- inbound
 
-cdef bint udp_batch(LaneState *lane, int fd) noexcept nogil:
-    """Receive super-packets, open them, deliver. True when there may be more to receive."""
-    cdef int received, i
+cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
+    """Receive as many super-packets as there are slots, open them, deliver."""
+    cdef int received = udp_receive(lane.receiver, fd), i
     cdef uint32_t count = 0
-    if fd < 0:
-        return False
-    received = udp_receive(lane.receiver, fd)
     for i in range(received):
         demux(lane, udp_received(lane.receiver, i), &count)
         if count >= BATCH_PACKETS:
@@ -1172,7 +1188,6 @@ cdef bint udp_batch(LaneState *lane, int fd) noexcept nogil:
         open_messages(lane, count)
     if lane.desk.count:
         send_replies(lane)
-    return received == UDP_RECEIVE_SLOTS
 
 
 cdef void demux(LaneState *lane, udp_datagram *d, uint32_t *count) noexcept nogil:
@@ -1305,35 +1320,70 @@ cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
     if lane.now >= keypair.created_at + REJECT_AFTER_TIME:
         drop(lane, KEY_EXPIRED)
         return
-    m = &lane.opened[count[0]]
-    m.plaintext, m.keypair, m.datagram, m.slot = p + HEADER_SIZE, keypair, d, <uint32_t>number
-    m.length = <uint32_t>(length - OVERHEAD)
-    lane.items[count[0]].source = lane.items[count[0]].target = p + HEADER_SIZE
-    lane.items[count[0]].length = length - HEADER_SIZE
-    lane.items[count[0]].counter = read_le64(p + 8)
+    m = &lane.messages_in[count[0]]
+    m.payload, m.length = p + HEADER_SIZE, <uint32_t>(length - OVERHEAD)
+    m.counter = read_le64(p + 8)
+    m.keypair, m.datagram, m.slot = keypair, d, <uint32_t>number
+    join_group(lane, keypair)
     count[0] += 1
 
 
+cdef void join_group(LaneState *lane, KeypairState *keypair) noexcept nogil:
+    """One more message of this key is in the batch."""
+    if keypair.group == 0:
+        lane.groups[lane.group_count].keypair = keypair
+        lane.groups[lane.group_count].count = 0
+        lane.group_count += 1
+        keypair.group = lane.group_count
+    lane.groups[keypair.group - 1].count += 1
+
+
 cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
-    """Open runs of one key together, then judge and deliver every message in order of arrival."""
-    cdef uint32_t start = 0, end, i
-    while start < count:
-        end = start + 1
-        while end < count and lane.opened[end].keypair == lane.opened[start].keypair:
-            end += 1
-        lane.provider.open(
-            lane.aead, lane.opened[start].keypair.receive_key, &lane.items[start], end - start)
-        lane.counters.opened_batches += 1
-        start = end
+    """Open key by key, then judge and deliver every message in order of arrival."""
+    cdef uint32_t i
+    cdef InboundMessage *m
+    place_items(lane, count)
+    open_groups(lane)
     offload_begin(lane.batch, lane.features)
     for i in range(count):
-        if not lane.items[i].ok:
+        m = &lane.messages_in[i]
+        if not m.item.ok:
             drop(lane, BAD_TAG)
-        elif not replay_accept(lane.opened[i].keypair, lane.items[i].counter):
+        elif not replay_accept(m.keypair, m.counter):
             drop(lane, REPLAYED)
         else:
-            accept_message(lane, &lane.opened[i])
+            accept_message(lane, m)
     deliver(lane)
+
+
+cdef void place_items(LaneState *lane, uint32_t count) noexcept nogil:
+    """Group stands behind group; within one, messages keep their order."""
+    cdef uint32_t i
+    cdef InboundMessage *m
+    cdef KeyGroup *group
+    cdef aead_item *end = lane.items
+    for i in range(lane.group_count):
+        lane.groups[i].end = end
+        end += lane.groups[i].count
+    for i in range(count):
+        m = &lane.messages_in[i]
+        group = &lane.groups[m.keypair.group - 1]
+        m.item = group.end
+        m.item.source = m.item.target = m.payload
+        m.item.length, m.item.counter = m.length + AEAD_TAG_SIZE, m.counter
+        group.end += 1
+
+
+cdef void open_groups(LaneState *lane) noexcept nogil:
+    cdef uint32_t i
+    cdef KeyGroup *group
+    for i in range(lane.group_count):
+        group = &lane.groups[i]
+        lane.provider.open(
+            lane.aead, group.keypair.receive_key, group.end - group.count, group.count)
+        group.keypair.group = 0
+    lane.counters.opened_batches += lane.group_count
+    lane.group_count = 0
 
 
 cdef void accept_message(LaneState *lane, InboundMessage *m) noexcept nogil:
@@ -1353,7 +1403,7 @@ cdef void accept_message(LaneState *lane, InboundMessage *m) noexcept nogil:
 cdef void accept_packet(LaneState *lane, InboundMessage *m) noexcept nogil:
     """The packet inside must be whole and come from an address that routes to this very peer."""
     cdef inner_address source
-    cdef int length = inner_source(m.plaintext, m.length, &source)
+    cdef int length = inner_source(m.payload, m.length, &source)
     if length < 0:
         drop(lane, BAD_INNER)
         return
@@ -1361,11 +1411,11 @@ cdef void accept_packet(LaneState *lane, InboundMessage *m) noexcept nogil:
         drop(lane, WRONG_SOURCE)
         return
     if m.datagram.ecn == 3:
-        inner_mark_congestion(m.plaintext)
-    if offload_add(lane.batch, m.plaintext, <size_t>length) == OFFLOAD_FULL:
+        inner_mark_congestion(m.payload)
+    if offload_add(lane.batch, m.payload, <size_t>length) == OFFLOAD_FULL:
         deliver(lane)
         offload_begin(lane.batch, lane.features)
-        offload_add(lane.batch, m.plaintext, <size_t>length)
+        offload_add(lane.batch, m.payload, <size_t>length)
 
 
 cdef void deliver(LaneState *lane) noexcept nogil:

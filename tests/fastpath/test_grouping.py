@@ -1,4 +1,4 @@
-"""Frames to many peers in any order: each peer's together, none out of order, all of them there."""
+"""Many peers in any order, both ways: each one's together, none out of order, all of them there."""
 
 from __future__ import annotations
 
@@ -47,13 +47,24 @@ class Party:
     def establish(self, number: int) -> PureKeypair:
         ends = (bytes([number]) * 32, bytes([number + 100]) * 32)
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        values: dict[str, Any] = {"remote_index": 7, "is_initiator": True, "created_at": now}
+        values: dict[str, Any] = {"is_initiator": True, "created_at": now}
+        ours, theirs = number + 1, 7
         keypair = self.path.create_keypair(
-            send_key=ends[0], receive_key=ends[1], local_index=number + 1, **values
+            send_key=ends[0],
+            receive_key=ends[1],
+            local_index=ours,
+            remote_index=theirs,
+            **values,
         )
         self.slots[number].endpoint = Endpoint(LOOPBACK, self.peers[number].getsockname()[1])
         self.slots[number].install(None, keypair, None)
-        return PureKeypair(send_key=ends[1], receive_key=ends[0], local_index=7, **values)
+        return PureKeypair(
+            send_key=ends[1],
+            receive_key=ends[0],
+            local_index=theirs,
+            remote_index=ours,
+            **values,
+        )
 
     def send(self, frames: list[tuple[int, bytes]]) -> None:
         for number, payload in frames:
@@ -70,6 +81,18 @@ class Party:
             assert isinstance(opened, bytes)
             packets.append(opened[: int.from_bytes(opened[2:4], "big")])
         return packets
+
+    def receive(self, arrivals: list[tuple[int, bytes]]) -> None:
+        """Every peer's packets are waiting, in this order, before the lanes start."""
+        for number, payload in arrivals:
+            self.peers[number].sendto(
+                self.twins[number].seal(incoming(number, payload)), self.ours.getsockname()
+            )
+        self.lanes.start()
+
+    def delivered(self, count: int) -> list[bytes]:
+        self.tun.settimeout(PATIENCE)
+        return [self.tun.recv(65535) for _ in range(count)]
 
     def counted(self) -> dict[str, int]:
         self.lanes.stop()
@@ -88,6 +111,10 @@ def bound() -> socket.socket:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
     one.settimeout(PATIENCE)
     return one
+
+
+def incoming(number: int, payload: bytes) -> bytes:
+    return ipv4(f"10.{number}.0.1", "10.200.0.1", payload)
 
 
 def packet(number: int, payload: bytes) -> bytes:
@@ -156,3 +183,38 @@ def test_without_segmentation_each_goes_by_itself() -> None:
     check(party, frames)
     assert party.counted()["udp_messages"] == 30
     party.close()
+
+
+def test_what_comes_in_turns_is_opened_by_key_and_delivered_in_order(party: Party) -> None:
+    arrivals = [(n % 3, n.to_bytes(4, "big") * 9) for n in range(30)]
+    party.receive(arrivals)
+    assert party.delivered(30) == [incoming(*arrival) for arrival in arrivals]
+    assert party.counted()["opened_batches"] == 3
+    assert not +party.lanes.drops()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_forged_or_replayed_among_others_is_dropped_alone(party: Party, seed: int) -> None:
+    """More than one batch, of any sizes, with wrong tags and repetitions anywhere."""
+    chance = random.Random(seed)
+    wanted, refused = [], {DropReason.BAD_TAG: 0, DropReason.REPLAYED: 0}
+    address = party.ours.getsockname()
+    for n in range(120):
+        number = chance.randrange(3)
+        plaintext = incoming(number, n.to_bytes(4, "big") * chance.choice((1, 9, 150, 300)))
+        datagram = party.twins[number].seal(plaintext)
+        fate = chance.choice(("good", "good", "good", *refused))
+        if fate == DropReason.BAD_TAG:
+            spoiled = bytearray(datagram)
+            spoiled[chance.randrange(16, len(spoiled))] ^= 1 << chance.randrange(8)
+            party.peers[number].sendto(spoiled, address)
+        else:
+            wanted.append(plaintext)
+            for _ in range(2 if fate == DropReason.REPLAYED else 1):
+                party.peers[number].sendto(datagram, address)
+        if isinstance(fate, DropReason):
+            refused[fate] += 1
+    party.lanes.start()
+    assert party.delivered(len(wanted)) == wanted
+    party.lanes.stop()
+    assert {r: n for r, n in party.lanes.drops().items() if n} == refused
