@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -89,14 +90,14 @@ class Lab:
         """The ids of the tunnel processes."""
         return [side.tunnel.pid for side in (self.a, self.b) if side.tunnel]
 
-    def counters(self) -> dict[str, int]:
-        """The data planes' own counters, both ends added up; empty where there are none."""
-        total: dict[str, int] = {}
-        for side in (self.a, self.b):
-            if side.tunnel:
-                for name, value in uapi.counters(side.interface).items():
-                    total[name] = total.get(name, 0) + value
-        return total
+    def counters(self) -> dict[str, Counter[str]]:
+        """The data planes' own counters by end, `a` and `b`; empty where there are none."""
+        sides = {"a": self.a, "b": self.b}
+        return {
+            end: Counter(uapi.counters(side.interface))
+            for end, side in sides.items()
+            if side.tunnel
+        }
 
     def remarks(self) -> str:
         """What the sending end's data plane says of itself, such as which cipher it picked."""

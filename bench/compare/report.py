@@ -136,13 +136,16 @@ def _foreign(samples: Iterable[Sample], name: str) -> str:
 
 def _counters(comparison: Comparison) -> str:
     rows = [
-        [sample.contender, sample.subject.name, *_quotients(sample.counters)]
+        [sample.contender, sample.subject.name, end, *_quotients(counters)]
         for sample in comparison.samples
-        if sample.counters and sample.round == 0
+        if sample.round == 0
+        for end, counters in sample.counters.items()
+        if counters
     ]
     if not rows:
         return ""
-    return "## Batching, first round\n\n" + _table(["", "", *(q[0] for q in QUOTIENTS)], rows)
+    headings = ["", "", "end", *(q[0] for q in QUOTIENTS)]
+    return f"## Batching, first round\n\n{_ENDS}\n\n{_table(headings, rows)}"
 
 
 def _quotients(counters: Mapping[str, int]) -> list[str]:
@@ -166,6 +169,10 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
+
+_ENDS = """\
+Load goes from `a` to `b`. TCP's acknowledgements go the other way and are one packet each: what `b`
+reads from its TUN, and `a` writes to its own."""
 
 _METHOD = """\
 Median (least to most) of interleaved rounds on one machine. Ratios are medians of each round's

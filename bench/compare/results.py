@@ -46,7 +46,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of one contender in one round. `failure` is empty for a run that worked."""
+    """One run of one contender in one round. `failure` is empty for a run that worked.
+
+    `counters` are the data planes' own, by the end that counted them: `a` or `b`.
+    """
 
     contender: str
     subject: Subject
@@ -54,7 +57,7 @@ class Sample:
     values: Mapping[str, float]
     foreign_share: float
     tries: int
-    counters: Mapping[str, int]
+    counters: Mapping[str, Mapping[str, int]]
     failure: str = ""
 
 

@@ -176,7 +176,7 @@ class Session:
         try:
             before = lab.counters()
             measured = work.measure(lab)
-            counted = {k: v - before.get(k, 0) for k, v in lab.counters().items()}
+            counted = {end: after - before[end] for end, after in lab.counters().items()}
         except (CommandFailed, Refused, OSError) as error:
             failure = f"{error}\n{lab.complaint()}".strip()
             return Sample(name, work.subject, number, {}, 0.0, tried, {}, failure)
