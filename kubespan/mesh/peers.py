@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kubespan.mesh.problem import Problem, ProblemCode, Severity
+from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet, Range, host_prefix
 from kubespan.model.keys import PublicKey
@@ -219,7 +219,7 @@ def _disputes(
         text = "claims an address of this host or of its discovery service, which it is not given"
         found.append(_overlap(name, text))
     if owners:
-        found.append(_overlap(name, f"claims addresses that {', '.join(owners)} has already"))
+        found.append(_overlap(name, f"claims addresses that {listed(owners)} had already"))
     return found
 
 

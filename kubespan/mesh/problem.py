@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
+from typing import Final
+
+MOST_LISTED: Final = 3
+"""Of anything that a text lists: a mesh may have thousands of it."""
 
 
 class ProblemCode(Enum):
@@ -44,3 +50,10 @@ class Problem:
     text: str
     next: str
     """What to do."""
+
+
+def listed(items: Iterable[object]) -> str:
+    """Return `a, b, c and others`; no more is taken of the items than is needed to say so."""
+    first = tuple(map(str, islice(items, MOST_LISTED + 1)))
+    others = " and others" if len(first) > MOST_LISTED else ""
+    return f"{', '.join(first[:MOST_LISTED])}{others}"

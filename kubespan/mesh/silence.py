@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
-from kubespan.mesh.problem import Problem, ProblemCode, Severity
+from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
 from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.constants import ENDPOINT_CONNECTION_TIMEOUT
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
@@ -109,7 +109,7 @@ def _advice(tried: tuple[Endpoint, ...]) -> str:
             " (extraAnnouncedEndpoints there)"
         )
     ports = sorted({endpoint.port for endpoint in tried})
-    return f"open UDP {', '.join(map(str, ports))} there, or our own port here: one side is enough"
+    return f"open UDP {listed(ports)} there, or our own port here: one side is enough"
 
 
 def _last_heard(status: KubeSpanPeerStatus, now: float) -> str:

@@ -157,3 +157,12 @@ def test_what_is_remembered_makes_no_difference(
         many = [affiliate(str(n), n + 2, networks=claimed) for n, claimed in enumerate(wanted)]
         planner.peer_specs([unchanged, *many], OURSELVES)
     assert planner.peer_specs([unchanged, *many], OURSELVES) == plan(unchanged, *many)
+
+
+def test_of_many_owners_a_few_are_named() -> None:
+    """One member with a wide network must not fill logs and pages with everybody's names."""
+    many = [affiliate(f"{n:03}", n + 2, networks=[f"10.0.{n}.0/24"]) for n in range(100)]
+    (problem,) = plan(*many, affiliate("last", 200, networks=["10.0.0.0/16"])).problems
+    assert problem.text == (
+        "claims addresses that host-000, host-001, host-002 and others had already"
+    )

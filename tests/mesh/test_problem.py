@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import kubespan
-from kubespan.mesh.problem import ProblemCode
+from kubespan.mesh.problem import ProblemCode, listed
 
 PACKAGE = Path(kubespan.__file__).parent
 PAGES = PACKAGE.parent / "docs" / "problems"
@@ -41,5 +43,12 @@ def test_pages_say_what_they_are_about_how_to_be_sure_and_what_to_do() -> None:
 
 
 def test_all_pages_are_listed() -> None:
-    listed = re.findall(r"\((KS-[A-Z-]+)\.md\)", (PAGES / "README.md").read_text())
-    assert listed == sorted(path.stem for path in PAGES.glob("KS-*.md"))
+    linked = re.findall(r"\((KS-[A-Z-]+)\.md\)", (PAGES / "README.md").read_text())
+    assert linked == sorted(path.stem for path in PAGES.glob("KS-*.md"))
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, ""), (1, "0"), (3, "0, 1, 2"), (4, "0, 1, 2 and others")]
+)
+def test_however_many_there_are_a_few_are_listed(count: int, text: str) -> None:
+    assert listed(range(count)) == text

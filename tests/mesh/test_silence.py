@@ -31,6 +31,11 @@ def look(
         ((PUBLIC,), f"no answer from its only endpoint, {PUBLIC}", "open UDP 51820 there"),
         ((PUBLIC, OTHER), "no answer from 2 endpoints", "open UDP 51820, 51999 there"),
         (
+            tuple(f"203.0.113.4:{port}" for port in range(1, 65)),
+            "no answer from 64 endpoints",
+            "open UDP 1, 2, 3 and others there",
+        ),
+        (
             (PUBLIC, LAN, LAN6),
             "no answer from 3 endpoints; 2 are private addresses",
             "open UDP 51820 there",
