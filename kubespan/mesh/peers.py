@@ -6,14 +6,15 @@ what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecCo
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
+from kubespan.mesh.territory import Territory
 from kubespan.model.address import Prefix
-from kubespan.model.ipset import IPSet, Range, host_prefix
+from kubespan.model.ipset import IPSet, Range, host_prefix, range_prefixes
 from kubespan.model.keys import PublicKey
 from kubespan.model.resources import Affiliate, KubeSpanAffiliate, KubeSpanPeerSpec
 
@@ -50,81 +51,132 @@ class PeerSpecs:
 class PeerPlanner:
     """Makes peer specs of affiliates, and remembers what it gave away.
 
-    Most looks find nothing changed, or one affiliate, and no dispute: then only that one is planned
-    anew. As soon as anything is disputed everything is, in order.
+    Most looks find nothing changed, or one affiliate. Then that one is planned anew, and whoever
+    gains or loses by it; everybody else's spec stays the very value that it was.
     """
 
     def __init__(self) -> None:
-        self._ourselves: Ourselves | None = None
-        self._planned: dict[str, _Planned] = {}
-        self._territory = _Territory()
-        self._result = PeerSpecs((), ())
+        self._plan: _Plan | None = None
 
     def peer_specs(self, affiliates: Iterable[Affiliate], ourselves: Ourselves) -> PeerSpecs:
         """Return what all peers should be."""
-        present = {affiliate.node_id: affiliate for affiliate in affiliates}
-        changed = [
+        if self._plan is None or self._plan.ourselves != ourselves:
+            self._plan = _Plan(ourselves)
+        self._plan.follow({affiliate.node_id: affiliate for affiliate in affiliates})
+        return self._plan.result
+
+
+class _Plan:
+    """What becomes of all affiliates, as long as we are who we are."""
+
+    def __init__(self, ourselves: Ourselves) -> None:
+        self.ourselves = ourselves
+        self.result = PeerSpecs((), ())
+        self._planned: dict[str, _Planned] = {}
+        self._problems: dict[str, tuple[Problem, ...]] = {}
+        self._claims: dict[str, _Claim] = {}
+        self._key_holders: Mapping[PublicKey, str] = {}
+        self._territory = Territory()
+
+    def follow(self, present: Mapping[str, Affiliate]) -> None:
+        """Plan what changed, and whomever that concerns."""
+        changed = {
             node_id
             for node_id in present.keys() | self._planned.keys()
             if not self._is_planned(node_id, present)
-        ]
-        if ourselves != self._ourselves or (changed and not self._replan(changed, present)):
-            self._plan(present, ourselves)
-        return self._result
+        }
+        if not changed:
+            return
+        settled = changed | self._pass_keys(changed, present)
+        for node_id in settled:
+            self._settle(node_id, present.get(node_id))
+        concerned = self._territory.take_concerned()
+        for node_id in changed - present.keys():
+            del self._planned[node_id], self._problems[node_id]
+        for node_id in (settled | concerned.owners) & present.keys():
+            self._planned[node_id] = self._plan(present[node_id])
+        for node_id in (settled | concerned.claimants) & present.keys():
+            self._problems[node_id] = self._judge(present[node_id])
+        self._collect()
 
     def _is_planned(self, node_id: str, present: Mapping[str, Affiliate]) -> bool:
         planned = self._planned.get(node_id)
         return planned is not None and planned.affiliate is present.get(node_id)
 
-    def _plan(self, present: Mapping[str, Affiliate], ourselves: Ourselves) -> None:
-        """Plan everything."""
-        self._ourselves, self._territory, self._planned = ourselves, _Territory(), {}
-        problems: list[Problem] = []
-        keys = {ourselves.public_key}
-        for node_id in sorted(present):
-            planned, found = self._plan_one(present[node_id], ourselves, keys)
-            self._planned[node_id] = planned
-            problems += found
-        self._collect(tuple(problems))
+    def _pass_keys(self, changed: set[str], present: Mapping[str, Affiliate]) -> set[str]:
+        """Find out who has which key; return who has one, or had it, of those that changed."""
+        former, self._key_holders = self._key_holders, _key_holders(present, self.ourselves)
+        versions = [self._planned[node_id].affiliate for node_id in changed & self._planned.keys()]
+        versions += [present[node_id] for node_id in changed & present.keys()]
+        keys = {one.kubespan.public_key for one in versions if one.kubespan is not None}
+        both = (holders.get(key) for holders in (former, self._key_holders) for key in keys)
+        return {node_id for node_id in both if node_id is not None}
 
-    def _replan(self, changed: Sequence[str], present: Mapping[str, Affiliate]) -> bool:
-        """Plan only what changed; False, with nothing to be relied on, if there is a dispute."""
-        if self._ourselves is None or self._result.problems:
-            return False
-        for node_id in changed:
-            former = self._planned.pop(node_id, None)
-            if former is not None:
-                self._territory.release(former.granted, _name(former.affiliate))
-        keys = {p.spec.public_key for p in self._planned.values() if p.spec is not None}
-        keys.add(self._ourselves.public_key)
-        for node_id in changed:
-            if node_id in present:
-                planned, problems = self._plan_one(present[node_id], self._ourselves, keys)
-                if problems:
-                    return False
-                self._planned[node_id] = planned
-        self._collect(())
-        return True
+    def _settle(self, node_id: str, affiliate: Affiliate | None) -> None:
+        """Let one claim what it claims now, and nothing else."""
+        former = self._claims.pop(node_id, NO_CLAIM)
+        now = NO_CLAIM if affiliate is None else self._claim(affiliate)
+        if now is not NO_CLAIM:
+            self._claims[node_id] = now
+        self._territory.release(former.wanted - now.wanted, node_id)
+        self._territory.claim(now.wanted - former.wanted, node_id)
+        if now.name != former.name:
+            self._territory.rename(now.wanted, node_id)
 
-    def _plan_one(
-        self, affiliate: Affiliate, ourselves: Ourselves, keys: set[PublicKey]
-    ) -> tuple[_Planned, list[Problem]]:
+    def _claim(self, affiliate: Affiliate) -> _Claim:
+        """Return what one claims, which is nothing without a key of its own."""
         kubespan = affiliate.kubespan
-        if kubespan is None or affiliate.node_id == ourselves.node_id:
-            return _Planned(affiliate), []
-        if kubespan.public_key in keys:
-            return _Planned(affiliate), [_same_key(affiliate)]
-        keys.add(kubespan.public_key)
-        claimed = claim(affiliate, kubespan)
-        granted, owners = self._territory.grant(claimed - ourselves.reserved, _name(affiliate))
-        problems = _disputes(affiliate, claimed, ourselves.reserved, owners)
-        if _claims_too_much(kubespan):
-            problems.append(_too_much(affiliate))
-        return _Planned(affiliate, granted, _spec(affiliate, kubespan, granted)), problems
+        if kubespan is None or self._key_holders.get(kubespan.public_key) != affiliate.node_id:
+            return NO_CLAIM
+        if affiliate.node_id == self.ourselves.node_id:
+            return NO_CLAIM
+        everything = claim(affiliate, kubespan)
+        wanted = everything - self.ourselves.reserved
+        return _Claim(_name(affiliate), wanted, wanted != everything, _claims_too_much(kubespan))
 
-    def _collect(self, problems: tuple[Problem, ...]) -> None:
+    def _plan(self, affiliate: Affiliate) -> _Planned:
+        """Return what becomes of one; what is right of before stays the same value."""
+        node_id, kubespan = affiliate.node_id, affiliate.kubespan
+        claim = self._claims.get(node_id)
+        if kubespan is None or claim is None:
+            return _Planned(affiliate)
+        former = self._planned.get(node_id, _Planned(affiliate))
+        granted = self._territory.granted(claim.wanted, node_id)
+        prefixes = {one: former.prefixes.get(one) or _cut(one) for one in granted.ranges}
+        is_same = former.affiliate is affiliate and former.prefixes == prefixes
+        spec = (former.spec if is_same else None) or _spec(affiliate, kubespan, prefixes)
+        return _Planned(affiliate, prefixes, spec)
+
+    def _judge(self, affiliate: Affiliate) -> tuple[Problem, ...]:
+        """Return what is wrong with one."""
+        node_id = affiliate.node_id
+        if affiliate.kubespan is None or node_id == self.ourselves.node_id:
+            return ()
+        claim = self._claims.get(node_id)
+        if claim is None:
+            return (_same_key(affiliate),)
+        owners = self._territory.owners(claim.wanted, node_id)
+        return _problems(claim, (self._claims[owner].name for owner in owners))
+
+    def _collect(self) -> None:
         specs = (self._planned[node_id].spec for node_id in sorted(self._planned))
-        self._result = PeerSpecs(tuple(spec for spec in specs if spec is not None), problems)
+        problems = (self._problems[node_id] for node_id in sorted(self._problems))
+        self.result = PeerSpecs(
+            tuple(spec for spec in specs if spec is not None),
+            tuple(chain.from_iterable(problems)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a peer claims, by which name."""
+
+    name: str = ""
+    wanted: IPSet = NOTHING
+    """Without what it is not given whoever else wants it."""
+
+    wants_ours: bool = False
+    wants_too_much: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +184,24 @@ class _Planned:
     """What became of one affiliate; no spec where it is no peer."""
 
     affiliate: Affiliate
-    granted: IPSet = NOTHING
+    prefixes: Mapping[Range, tuple[Prefix, ...]] = field(default_factory=dict)
+    """What each of the ranges that it was given is made of."""
+
     spec: KubeSpanPeerSpec | None = None
+
+
+NO_CLAIM: Final = _Claim()
+"""Of who is no peer."""
+
+
+def _key_holders(present: Mapping[str, Affiliate], ourselves: Ourselves) -> dict[PublicKey, str]:
+    """Return who has which key: ours is ours, any other that of the smallest id with it."""
+    holders = {ourselves.public_key: ourselves.node_id}
+    for node_id in sorted(present):
+        kubespan = present[node_id].kubespan
+        if kubespan is not None and node_id != ourselves.node_id:
+            holders.setdefault(kubespan.public_key, node_id)
+    return holders
 
 
 def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
@@ -146,46 +214,6 @@ def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     return wanted - NOBODYS
 
 
-class _Territory:
-    """Who has which addresses: ranges that never overlap, in order."""
-
-    def __init__(self) -> None:
-        self._taken: list[tuple[Range, str]] = []
-
-    def grant(self, wanted: IPSet, owner: str) -> tuple[IPSet, list[str]]:
-        """Give away what is still free of it; return that, and who has the rest."""
-        others: dict[str, None] = {}
-        free: list[Range] = []
-        for piece in wanted.ranges:
-            held = self._held(piece)
-            others.update((name, None) for _, name in held)
-            free += IPSet(tuple(part for part, _ in held)).cut_out_of(piece) if held else [piece]
-        for part in free:
-            insort(self._taken, (part, owner))
-        return IPSet(tuple(free)), list(others)
-
-    def release(self, granted: IPSet, owner: str) -> None:
-        """Take back what was given to someone."""
-        for part in granted.ranges:
-            del self._taken[bisect_left(self._taken, (part, owner))]
-
-    def _held(self, piece: Range) -> list[tuple[Range, str]]:
-        """Return what is taken of a range."""
-        begin = bisect_left(self._taken, (Range(piece.version, piece.first, piece.first), ""))
-        if begin and _reaches(self._taken[begin - 1][0], piece):
-            begin -= 1
-        end = begin
-        while end < len(self._taken) and _reaches(self._taken[end][0], piece):
-            end += 1
-        return self._taken[begin:end]
-
-
-def _reaches(taken: Range, piece: Range) -> bool:
-    return (
-        taken.version == piece.version and taken.first <= piece.last and taken.last >= piece.first
-    )
-
-
 def _is_too_wide(prefix: Prefix) -> bool:
     return prefix.length < SHORTEST_PREFIX[prefix.version]
 
@@ -196,11 +224,19 @@ def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
     return any(map(_is_too_wide, networks)) or IPSet.of(*networks).overlaps(NOBODYS)
 
 
-def _spec(affiliate: Affiliate, kubespan: KubeSpanAffiliate, granted: IPSet) -> KubeSpanPeerSpec:
+def _cut(piece: Range) -> tuple[Prefix, ...]:
+    return tuple(range_prefixes(piece))
+
+
+def _spec(
+    affiliate: Affiliate,
+    kubespan: KubeSpanAffiliate,
+    prefixes: Mapping[Range, tuple[Prefix, ...]],
+) -> KubeSpanPeerSpec:
     return KubeSpanPeerSpec(
         kubespan.public_key,
         kubespan.address,
-        granted.prefixes(),
+        tuple(chain.from_iterable(prefixes.values())),
         kubespan.endpoints,
         affiliate.nodename or affiliate.hostname,
     )
@@ -210,22 +246,20 @@ def _name(affiliate: Affiliate) -> str:
     return affiliate.nodename or affiliate.hostname or affiliate.node_id
 
 
-def _disputes(
-    affiliate: Affiliate, claimed: IPSet, reserved: IPSet, owners: list[str]
-) -> list[Problem]:
-    name = _name(affiliate)
-    found = []
-    if claimed.overlaps(reserved):
-        text = "claims an address of this host or of its discovery service, which it is not given"
-        found.append(_overlap(name, text))
-    if owners:
-        found.append(_overlap(name, f"claims addresses that {listed(owners)} had already"))
-    return found
-
-
-def _too_much(affiliate: Affiliate) -> Problem:
-    text = "claims a network that is no host's own, such as 0.0.0.0/0, which it is not given"
-    return _overlap(_name(affiliate), text)
+def _problems(claim: _Claim, owners: Iterable[str]) -> tuple[Problem, ...]:
+    texts = []
+    if claim.wants_ours:
+        texts.append(
+            "claims an address of this host or of its discovery service, which it is not given"
+        )
+    names = listed(owners)
+    if names:
+        texts.append(f"claims addresses that {names} had already")
+    if claim.wants_too_much:
+        texts.append(
+            "claims a network that is no host's own, such as 0.0.0.0/0, which it is not given"
+        )
+    return tuple(_overlap(claim.name, text) for text in texts)
 
 
 def _same_key(affiliate: Affiliate) -> Problem:

@@ -30,18 +30,23 @@ class IPSet:
     @classmethod
     def of(cls, *prefixes: Prefix) -> IPSet:
         """The addresses of all these prefixes together."""
-        return cls(tuple(_joined(sorted(prefix_range(prefix) for prefix in prefixes))))
+        return cls.joined(sorted(prefix_range(prefix) for prefix in prefixes))
+
+    @classmethod
+    def joined(cls, ranges: Iterable[Range]) -> IPSet:
+        """The addresses of all these ranges together; they are in ascending order."""
+        return cls(tuple(_joined(ranges)))
 
     def prefixes(self) -> tuple[Prefix, ...]:
         """The fewest prefixes that hold exactly this set, in ascending order, IPv4 first."""
-        return tuple(prefix for piece in self.ranges for prefix in _split(piece))
+        return tuple(prefix for piece in self.ranges for prefix in range_prefixes(piece))
 
     def overlaps(self, other: IPSet) -> bool:
         """Whether any address is in both."""
         return any(self._touching(piece) for piece in other.ranges)
 
     def __or__(self, other: IPSet) -> IPSet:
-        return IPSet(tuple(_joined(sorted(self.ranges + other.ranges))))
+        return IPSet.joined(sorted(self.ranges + other.ranges))
 
     def __sub__(self, other: IPSet) -> IPSet:
         return IPSet(tuple(rest for piece in self.ranges for rest in other.cut_out_of(piece)))
@@ -78,6 +83,17 @@ def prefix_range(prefix: Prefix) -> Range:
     return Range(prefix.version, prefix.value, prefix.value | ((1 << bits) - 1))
 
 
+def range_prefixes(piece: Range) -> Iterator[Prefix]:
+    """The fewest prefixes that make up a range, in ascending order."""
+    width = 32 if piece.version == 4 else 128
+    first = piece.first
+    while first <= piece.last:
+        aligned = (first & -first).bit_length() - 1 if first else width
+        bits = min(aligned, (piece.last - first + 1).bit_length() - 1)
+        yield Prefix(piece.version, first, width - bits)
+        first += 1 << bits
+
+
 def host_prefix(address: IPAddress) -> Prefix:
     """The prefix that holds this address alone."""
     return Prefix(address.version, int(address), address.max_prefixlen)
@@ -100,14 +116,3 @@ def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
             joined = piece
     if joined is not None:
         yield joined
-
-
-def _split(piece: Range) -> Iterator[Prefix]:
-    """The fewest prefixes that make up a range."""
-    width = 32 if piece.version == 4 else 128
-    first = piece.first
-    while first <= piece.last:
-        aligned = (first & -first).bit_length() - 1 if first else width
-        bits = min(aligned, (piece.last - first + 1).bit_length() - 1)
-        yield Prefix(piece.version, first, width - bits)
-        first += 1 << bits

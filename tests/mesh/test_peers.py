@@ -6,20 +6,23 @@ import dataclasses
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubespan.mesh.peers import Ourselves, PeerPlanner, PeerSpecs
+from kubespan.mesh import peers
+from kubespan.mesh.peers import Ourselves, PeerPlanner, PeerSpecs, claim
 from kubespan.mesh.problem import ProblemCode
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet
-from kubespan.model.resources import Affiliate
+from kubespan.model.resources import Affiliate, KubeSpanAffiliate
 from tests.mesh.affiliates_of import affiliate, key
 
 OWN = "fd50:8d60:4238:6302:f857:23ff:fe21:d1e0"
 OURSELVES = Ourselves(
     "self", key(1), IPSet.of(Prefix.parse("192.0.2.1/32"), Prefix.parse("fd50::1/128"))
 )
+OTHERS = Ourselves("self", key(2), IPSet.of(Prefix.parse("10.0.0.9/32")))
+"""Who we were before, or will be: with another key and other addresses."""
 
 
 def plan(*affiliates: Affiliate) -> PeerSpecs:
@@ -147,16 +150,113 @@ def test_no_address_is_given_twice_and_none_is_lost(claims: list[list[str]]) -> 
     assert everything == IPSet.of(*(Prefix.parse(n) for wanted in claims for n in wanted))
 
 
-@given(before=claims, after=claims)
+# ---------------------------------------------------------------------------- look after look
+
+node_ids = st.sampled_from(["a", "b", "c", "d", "e", "self"])
+appearances = st.builds(
+    affiliate,
+    node_ids,
+    st.integers(1, 6),
+    addresses=st.lists(st.sampled_from(["10.0.0.1", "10.0.0.9", "192.0.2.1"]), max_size=2),
+    networks=st.lists(networks | st.sampled_from(["0.0.0.0/0", "127.0.0.0/8"]), max_size=3),
+    without=st.lists(networks, max_size=1),
+    own=st.sampled_from([None, "fd50::1", "fd50::2"]),
+    nodename=st.sampled_from(["", "one", "other"]),
+)
+changes = st.one_of(appearances, appearances, st.builds(Affiliate, node_ids), node_ids)
+looks = st.tuples(st.lists(changes, max_size=4), st.sampled_from([OURSELVES] * 9 + [OTHERS]))
+
+
+def one_after_the_other(present: dict[str, Affiliate], ourselves: Ourselves) -> list[IPSet]:
+    """Give everybody, in order, what is left of its claim."""
+    given_away, keys = [], {ourselves.public_key}
+    left = IPSet.of(Prefix.parse("0.0.0.0/0"), Prefix.parse("::/0")) - ourselves.reserved
+    for node_id, one in sorted(present.items()):
+        kubespan = one.kubespan
+        if kubespan is None or node_id == ourselves.node_id or kubespan.public_key in keys:
+            continue
+        keys.add(kubespan.public_key)
+        wanted = claim(one, kubespan)
+        given_away.append(wanted - (wanted - left))
+        left -= wanted
+    return given_away
+
+
+@settings(max_examples=300)
+@given(history=st.lists(looks, max_size=8))
 def test_what_is_remembered_makes_no_difference(
-    before: list[list[str]], after: list[list[str]]
+    history: list[tuple[list[Affiliate | str], Ourselves]],
 ) -> None:
+    """Members join, leave, change claims, names and keys; the plan is as if nothing had been."""
+    planner, present = PeerPlanner(), dict[str, Affiliate]()
+    for happened, ourselves in history:
+        for change in happened:
+            if isinstance(change, str):
+                present.pop(change, None)
+            else:
+                present[change.node_id] = change
+        planned = planner.peer_specs(present.values(), ourselves)
+        assert planned == PeerPlanner().peer_specs(present.values(), ourselves)
+        given_away = [IPSet.of(*spec.allowed_ips) for spec in planned.specs]
+        assert given_away == one_after_the_other(present, ourselves)
+
+
+@pytest.fixture
+def planned_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Whose claims are worked out from now on."""
+    seen: list[str] = []
+
+    def counted(one: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
+        seen.append(one.node_id)
+        return claim(one, kubespan)
+
+    monkeypatch.setattr(peers, "claim", counted)
+    return seen
+
+
+def crowd() -> dict[str, Affiliate]:
+    """A hundred members, of whom every tenth claims a neighbour's network and loses it."""
+    many = {}
+    for number in range(100):
+        wanted = [f"10.0.{number}.0/24"] + [f"10.0.{number - 1}.0/24"] * (number % 10 == 1)
+        many[f"{number:02}"] = affiliate(f"{number:02}", number + 2, networks=wanted)
+    return many
+
+
+@pytest.mark.parametrize(
+    ("changing", "networks", "concerned"),
+    [
+        pytest.param("55", ["10.0.55.0/25"], {"55"}, id="undisputed"),
+        pytest.param("51", ["10.0.51.0/24"], {"51"}, id="a loser gives up"),
+        pytest.param("50", [], {"50", "51"}, id="an owner gives up"),
+        pytest.param("49", ["10.0.0.0/16"], {*map(str, range(49, 100))}, id="everything"),
+        pytest.param("99", ["10.0.0.0/16"], {"99"}, id="everything, too late"),
+    ],
+)
+def test_a_standing_dispute_costs_only_those_that_it_concerns(
+    planned_anew: list[str], changing: str, networks: list[str], concerned: set[str]
+) -> None:
+    planner, many = PeerPlanner(), crowd()
+    before = planner.peer_specs(many.values(), OURSELVES)
+    assert len(before.problems) == 10
+    planned_anew.clear()
+    many[changing] = affiliate(changing, int(changing) + 2, networks=networks)
+    after = planner.peer_specs(many.values(), OURSELVES)
+    assert planned_anew == [changing]
+    new = {
+        id_ for id_, one, two in zip(many, before.specs, after.specs, strict=True) if one is not two
+    }
+    assert new <= concerned
+    assert after == plan(*many.values())
+
+
+def test_whoever_lost_an_address_is_told_the_new_name() -> None:
     planner = PeerPlanner()
-    unchanged = affiliate("unchanged", 100, networks=["10.0.0.0/26"])
-    for wanted in (before, after):
-        many = [affiliate(str(n), n + 2, networks=claimed) for n, claimed in enumerate(wanted)]
-        planner.peer_specs([unchanged, *many], OURSELVES)
-    assert planner.peer_specs([unchanged, *many], OURSELVES) == plan(unchanged, *many)
+    a, b = (affiliate(n, i, networks=["10.0.0.0/24"]) for n, i in (("a", 2), ("b", 3)))
+    before = planner.peer_specs([a, b], OURSELVES)
+    after = planner.peer_specs([dataclasses.replace(a, nodename="renamed"), b], OURSELVES)
+    assert "renamed had" in after.problems[0].text
+    assert after.specs[1] is before.specs[1]
 
 
 def test_of_many_owners_a_few_are_named() -> None:
