@@ -19,7 +19,7 @@ from kubespan.config.value import (
     is_domain,
     parse_address,
     parse_domain,
-    parse_endpoint,
+    parse_peer_endpoint,
     read,
     read_all,
 )
@@ -127,7 +127,7 @@ def _mean_peer(peer: Peer, view: View) -> StaticPeer | None:
     name = _required(view.at("name"), peer.name, _parse_name)
     public_key = _required(view.at("publicKey"), peer.public_key, PublicKey.from_base64)
     address = read(view.at("address"), peer.address, parse_address) if peer.address else None
-    endpoints = read_all(view.at("endpoints"), peer.endpoints, parse_endpoint)
+    endpoints = read_all(view.at("endpoints"), peer.endpoints, parse_peer_endpoint)
     allowed_ips = read_all(view.at("allowedIPs"), peer.allowed_ips, Prefix.parse)
     if name is None or public_key is None:
         return None

@@ -61,6 +61,21 @@ def parse_endpoint(text: str) -> Endpoint:
     return endpoint
 
 
+def parse_peer_endpoint(text: str) -> Endpoint:
+    """Read an endpoint at which another host may be. Raises ConfigError."""
+    endpoint = parse_endpoint(text)
+    if endpoint.is_another_host:
+        return endpoint
+    if endpoint.address.is_link_local:
+        raise ConfigError(
+            f"{text!r} is on one link only; write the number of the interface too, as in"
+            " [fe80::1%3]:51820"
+        )
+    raise ConfigError(
+        f"{text!r} is never another host; write where the peer is reached, such as 192.0.2.1:51820"
+    )
+
+
 def parse_address(text: str) -> IPAddress:
     """Read an address without a zone. Raises ConfigError."""
     try:

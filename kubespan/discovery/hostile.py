@@ -28,7 +28,7 @@ class BlobReason(Enum):
     WRONG_ID = "wrong_id"  # names no node, or another one than the record it was in
     TOO_MANY = "too_many"  # a list longer than any node has a use for
     BAD_TEXT = "bad_text"  # a name that is too long, or that a terminal would obey
-    BAD_ADDRESS = "bad_address"  # where no packet can be sent
+    BAD_ADDRESS = "bad_address"  # where no other host can be
     BAD_PREFIX = "bad_prefix"  # a network without an address, or with too many bits
     BAD_PORT = "bad_port"  # not from 1 to 65535
     BAD_KEY = "bad_key"  # not a WireGuard key in base64

@@ -78,8 +78,8 @@ def parse_affiliate(data: bytes) -> Affiliate:
 
 def build_endpoint(endpoint: Endpoint) -> bytes:
     """Build the one encoding of an endpoint, at most 22 bytes. Raises BlobRefused."""
-    _check_reachable(endpoint.address)
-    message = client_pb2.Endpoint(ip=_packed(endpoint.address), port=_port(endpoint.port))
+    plain = _endpoint(endpoint.address, endpoint.port)
+    message = client_pb2.Endpoint(ip=_packed(plain.address), port=plain.port)
     return message.SerializeToString(deterministic=True)
 
 
@@ -89,8 +89,7 @@ def parse_endpoint(data: bytes) -> Endpoint:
     address = _address(message.ip)
     if address is None:
         raise BlobRefused(BlobReason.BAD_ADDRESS)
-    _check_reachable(address)
-    return Endpoint(address, _port(message.port))
+    return _endpoint(address, message.port)
 
 
 # Values to messages.
@@ -211,7 +210,9 @@ def _port(port: int) -> int:
     return port
 
 
-def _check_reachable(address: IPAddress) -> None:
-    # One sealed blob must not make a whole cluster send handshakes to a group.
-    if address.is_unspecified or address.is_multicast:
+def _endpoint(address: IPAddress, port: int) -> Endpoint:
+    endpoint = Endpoint(address, _port(port))
+    # One sealed blob must not make a whole cluster send handshakes to a group, or to itself.
+    if not endpoint.is_another_host:
         raise BlobRefused(BlobReason.BAD_ADDRESS)
+    return endpoint

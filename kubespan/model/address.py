@@ -16,6 +16,7 @@ from kubespan.model.errors import ConfigError
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 _MAPPED_IPV4: Final = bytes(10) + b"\xff\xff"
+_BROADCAST: Final = IPv4Address(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,20 @@ class Endpoint:
                 f"{text!r} is not an endpoint; write 192.0.2.1:51820 or [2001:db8::1]:51820,"
                 " and the number of the interface in [fe80::1%3]:51820"
             ) from None
+
+    @property
+    def is_another_host(self) -> bool:
+        """Whether its address may be that of one other host.
+
+        It is not where it is this host's own, many hosts', or link-local without an interface:
+        RFC 6890, RFC 4007 §6. IPv4 link-local addresses need none.
+        """
+        address = self.address
+        if address.is_unspecified or address.is_loopback or address.is_multicast:
+            return False
+        if isinstance(address, IPv6Address):
+            return bool(self.scope_id) or not address.is_link_local
+        return address != _BROADCAST
 
     def cookie_source(self) -> bytes:
         """Build what a cookie is bound to: 4 or 16 address bytes, 2 port bytes, big-endian.

@@ -13,6 +13,7 @@ from kubespan.config.value import (
     parse_address,
     parse_domain,
     parse_endpoint,
+    parse_peer_endpoint,
     read,
     read_all,
 )
@@ -25,6 +26,8 @@ RIGHT: list[tuple[Callable[[str], object], str, object]] = [
     (parse_address, "2001:db8::1", IPv6Address("2001:db8::1")),
     (parse_endpoint, "192.0.2.1:1", Endpoint(IPv4Address("192.0.2.1"), 1)),
     (parse_endpoint, "[::1]:65535", Endpoint(IPv6Address("::1"), 65535)),
+    (parse_peer_endpoint, "169.254.0.1:1", Endpoint(IPv4Address("169.254.0.1"), 1)),
+    (parse_peer_endpoint, "[fe80::1%3]:1", Endpoint(IPv6Address("fe80::1"), 1, 3)),
     (parse_domain, "a", "a"),
     (parse_domain, "worker-1.example.com", "worker-1.example.com"),
 ]
@@ -42,6 +45,19 @@ WRONG: list[tuple[Callable[[str], object], str, str]] = [
     (parse_endpoint, "192.0.2.1:0", "write one from 1 to 65535"),
     (parse_endpoint, "192.0.2.1", "write 192.0.2.1:51820"),
     (parse_endpoint, "host:1", "write 192.0.2.1:51820"),
+    (parse_peer_endpoint, "192.0.2.1:0", "write one from 1 to 65535"),
+    (
+        parse_peer_endpoint,
+        "[fe80::1]:1",
+        "write the number of the interface too, as in [fe80::1%3]",
+    ),
+    *(
+        (parse_peer_endpoint, text, "is never another host; write where the peer is reached")
+        for text in (
+            *("127.0.0.1:1", "[::1]:1", "0.0.0.0:1", "[::]:1", "255.255.255.255:1"),
+            *("224.0.0.1:1", "[ff02::1%3]:1", "[::ffff:127.0.0.1]:1"),
+        )
+    ),
     (parse_domain, "A", "write small letters"),
     (parse_domain, "-a", "write small letters"),
     (parse_domain, "a..b", "write small letters"),

@@ -15,10 +15,6 @@ def _plain(address: IPAddress) -> bool:
     return not (isinstance(address, IPv6Address) and address.ipv4_mapped)
 
 
-def _reachable(address: IPAddress) -> bool:
-    return not (address.is_multicast or address.is_unspecified)
-
-
 def _prefix(address: IPAddress, length: int) -> Prefix:
     host_bits = max(0, address.max_prefixlen - length)
     value = int(address) >> host_bits << host_bits
@@ -31,7 +27,7 @@ addresses: st.SearchStrategy[IPAddress] = st.one_of(
 )
 prefixes = st.builds(_prefix, addresses, st.integers(0, 128))
 ports = st.integers(1, 65535)
-endpoints = st.builds(Endpoint, addresses.filter(_reachable), ports)
+endpoints = st.builds(Endpoint, addresses, ports).filter(lambda one: one.is_another_host)
 names = st.text(st.characters(codec="utf-8"), max_size=60).filter(str.isprintable)
 node_ids = names.filter(bool)
 public_keys = st.binary(min_size=32, max_size=32).map(PublicKey)

@@ -155,8 +155,14 @@ def test_an_endpoint_without_a_port_is_not_sent(port: int) -> None:
     assert refusal(build_endpoint, nowhere) is BlobReason.BAD_PORT
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1"])
-def test_an_endpoint_that_is_no_host_is_not_sent(text: str) -> None:
+NO_OTHER_HOST = (
+    *("0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1"),
+    *("127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "[fe80::1]:1"),
+)
+
+
+@pytest.mark.parametrize("text", [*NO_OTHER_HOST, "[fe80::1%3]:1"])
+def test_an_endpoint_that_is_no_other_host_is_not_sent(text: str) -> None:
     assert refusal(build_endpoint, Endpoint.parse(text)) is BlobReason.BAD_ADDRESS
 
 
@@ -319,7 +325,8 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
         (bytes([192, 0, 2, 1]), "192.0.2.1:1"),
         (ADDRESS.packed, f"[{ADDRESS}]:1"),
         (MAPPED + bytes([192, 0, 2, 1]), "192.0.2.1:1"),
-        (IPv6Address("fe80::1").packed + b"eth0", "[fe80::1]:1"),
+        (ADDRESS.packed + b"eth0", f"[{ADDRESS}]:1"),
+        (bytes([169, 254, 0, 1]), "169.254.0.1:1"),
     ],
 )
 def test_endpoints(ip: bytes, text: str) -> None:
@@ -331,6 +338,14 @@ def test_endpoints(ip: bytes, text: str) -> None:
 )
 def test_an_endpoint_must_be_a_host(ip: bytes) -> None:
     assert refusal(endpoint, ip) is BlobReason.BAD_ADDRESS
+
+
+@pytest.mark.parametrize("text", NO_OTHER_HOST)
+@pytest.mark.parametrize("zone", [b"", b"eth0"])
+def test_an_endpoint_must_be_another_host(text: str, zone: bytes) -> None:
+    """Whoever has the secret could else have every member call itself, or a whole link."""
+    packed = Endpoint.parse(text).address.packed
+    assert refusal(endpoint, packed + zone * (len(packed) == 16)) is BlobReason.BAD_ADDRESS
 
 
 @pytest.mark.parametrize("port", [0, 65536, MOST])

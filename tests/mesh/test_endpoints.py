@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kubespan.mesh.endpoints import harvest
 from kubespan.model.address import Endpoint
 from kubespan.model.resources import (
@@ -26,3 +28,9 @@ def test_only_peers_that_are_up_and_belong_to_somebody() -> None:
     assert harvest([*known, Affiliate("keyless")], statuses) == {
         key(2): KubeSpanEndpoint("a", WHERE)
     }
+
+
+@pytest.mark.parametrize("text", ["[fe80::1%3]:51820", "127.0.0.1:51820", "[::1]:51820"])
+def test_what_leads_there_from_here_alone_is_not_told(text: str) -> None:
+    status = KubeSpanPeerStatus(endpoint=Endpoint.parse(text), state=PeerState.UP)
+    assert harvest([affiliate("a", 2)], {key(2): status}) == {}

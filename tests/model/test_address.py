@@ -91,6 +91,20 @@ def test_a_mapped_address_is_the_address_it_stands_for(endpoint: Endpoint, scope
     assert Endpoint.parse(f"[{mapped}]:{endpoint.port}") == endpoint
 
 
+@pytest.mark.parametrize(
+    ("text", "is_another_host"),
+    [
+        *((f"192.0.2.1:{port}", True) for port in (0, 1)),
+        *((text, True) for text in ("169.254.0.1:1", "[2001:db8::1]:1", "[fe80::1%3]:1")),
+        *((text, False) for text in ("0.0.0.0:1", "127.0.0.1:1", "224.0.0.1:1", "[fe80::1]:1")),
+        *((text, False) for text in ("[::]:1", "[::1]:1", "[ff02::1%3]:1", "255.255.255.255:1")),
+        *((f"[::ffff:{text}]:1", False) for text in ("0.0.0.0", "127.0.0.1", "224.0.0.1")),
+    ],
+)
+def test_where_another_host_may_be(text: str, is_another_host: bool) -> None:
+    assert Endpoint.parse(text).is_another_host is is_another_host
+
+
 @pytest.mark.parametrize("text", ["::192.0.2.1", "::fffe:c000:201", "64:ff9b::192.0.2.1"])
 def test_other_addresses_with_an_ipv4_part_stay_ipv6(text: str) -> None:
     assert Endpoint(IPv6Address(text), 1).address == IPv6Address(text)
