@@ -15,9 +15,11 @@ from kubespan.config.section import Section
 from kubespan.config.tree import View
 from kubespan.config.value import parse_endpoint, read_all
 from kubespan.mesh.filter import EndpointFilter
+from kubespan.mesh.local import means_one_host_everywhere
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.config import KubeSpanConfig
 from kubespan.model.constants import KUBESPAN_MINIMUM_MTU, KUBESPAN_MTU
+from kubespan.model.errors import ConfigError
 
 MAXIMUM_MTU: Final = 65535
 
@@ -76,7 +78,7 @@ def mean_legacy_kubespan(section: KubeSpan, view: View) -> KubeSpanConfig:
 def mean_endpoints(section: KubeSpanEndpoints, view: View) -> tuple[Endpoint, ...]:
     """Return the endpoints to announce besides those that are found; say what is wrong."""
     listed = view.at("extraAnnouncedEndpoints")
-    return read_all(listed, section.extra_announced_endpoints, parse_endpoint)
+    return read_all(listed, section.extra_announced_endpoints, _parse_announced)
 
 
 def _switches(section: KubeSpan) -> KubeSpanConfig:
@@ -96,6 +98,16 @@ def _mtu(section: KubeSpan, view: View) -> int | None:
         f" leave it out for {KUBESPAN_MTU}"
     )
     return None
+
+
+def _parse_announced(text: str) -> Endpoint:
+    endpoint = parse_endpoint(text)
+    if means_one_host_everywhere(endpoint):
+        return endpoint
+    raise ConfigError(
+        f"{text!r} means nothing to other hosts; write where they reach this one, such as"
+        " 203.0.113.7:51820"
+    )
 
 
 def _check_filter(view: View, items: tuple[str, ...] | None) -> None:

@@ -94,13 +94,15 @@ def local_endpoints(config: NodeConfig, addresses: Iterable[IPAddress]) -> tuple
     is written. Raises ConfigError if a filter is none.
     """
     own = [Endpoint(a, config.listen_port) for a in addresses if _means_us_everywhere(a)]
-    extra = [
-        endpoint
-        for endpoint in config.kubespan.extra_announced_endpoints
-        if endpoint.port and _means_us_everywhere(endpoint.address)
-    ]
+    extra = filter(means_one_host_everywhere, config.kubespan.extra_announced_endpoints)
     filtered = filtered_endpoints(own, config.kubespan.endpoint_filters)
     return tuple(dict.fromkeys((*filtered, *extra)))
+
+
+def means_one_host_everywhere(endpoint: Endpoint) -> bool:
+    """Whether others can use an endpoint that is announced, wherever they are."""
+    is_sendable = endpoint.port != 0 and endpoint.is_another_host
+    return is_sendable and _means_us_everywhere(endpoint.address)
 
 
 def routed_addresses(

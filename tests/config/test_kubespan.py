@@ -151,3 +151,22 @@ def test_wrong_extra_endpoints() -> None:
         f"3:53: {path}[2]",
         f"3:63: {path}[3]",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[fe80::1%3]:51820", "[fe80::1]:1", "169.254.0.1:1", "127.0.0.1:1", "[::1]:1"),
+        *("0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1"),
+    ],
+)
+def test_what_could_never_be_announced_is_a_mistake(text: str) -> None:
+    (found,) = mistakes(f"""\
+    apiVersion: v1alpha1
+    kind: KubespanEndpointsConfig
+    extraAnnouncedEndpoints: ["{text}"]
+    """)
+    assert found == (
+        f"3:27: KubeSpanEndpointsConfig.extraAnnouncedEndpoints[0]: {text!r} means nothing to other"
+        " hosts; write where they reach this one, such as 203.0.113.7:51820"
+    )

@@ -227,7 +227,10 @@ def test_the_port_is_the_one_that_is_listened_on() -> None:
 
 
 def test_endpoints_that_mean_nothing_elsewhere_are_left_out() -> None:
-    useless = ("127.0.0.1:1", "[fe80::1%2]:1", "0.0.0.0:1", "[ff02::1]:1", "192.0.2.1:0")
+    useless = (
+        *("127.0.0.1:1", "[fe80::1%2]:1", "0.0.0.0:1", "[ff02::1]:1", "192.0.2.1:0"),
+        *("169.254.0.1:1", "255.255.255.255:1"),
+    )
     wanted = config(extra_announced_endpoints=tuple(map(Endpoint.parse, useless)))
     assert local_endpoints(wanted, ips("127.0.0.1", "fe80::1", "::", "224.0.0.1")) == ()
 
