@@ -62,9 +62,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def parse_peer_endpoint(text: str) -> Endpoint:
-    """Read an endpoint at which another host may be. Raises ConfigError."""
+    """Read an endpoint at which another host may be, or a relay on this one. Raises ConfigError."""
     endpoint = parse_endpoint(text)
-    if endpoint.is_another_host:
+    if endpoint.is_another_host or endpoint.address.is_loopback:
         return endpoint
     if endpoint.address.is_link_local:
         raise ConfigError(

@@ -26,6 +26,7 @@ RIGHT: list[tuple[Callable[[str], object], str, object]] = [
     (parse_address, "2001:db8::1", IPv6Address("2001:db8::1")),
     (parse_endpoint, "192.0.2.1:1", Endpoint(IPv4Address("192.0.2.1"), 1)),
     (parse_endpoint, "[::1]:65535", Endpoint(IPv6Address("::1"), 65535)),
+    (parse_peer_endpoint, "127.0.0.1:1", Endpoint(IPv4Address("127.0.0.1"), 1)),
     (parse_peer_endpoint, "169.254.0.1:1", Endpoint(IPv4Address("169.254.0.1"), 1)),
     (parse_peer_endpoint, "[fe80::1%3]:1", Endpoint(IPv6Address("fe80::1"), 1, 3)),
     (parse_domain, "a", "a"),
@@ -54,8 +55,8 @@ WRONG: list[tuple[Callable[[str], object], str, str]] = [
     *(
         (parse_peer_endpoint, text, "is never another host; write where the peer is reached")
         for text in (
-            *("127.0.0.1:1", "[::1]:1", "0.0.0.0:1", "[::]:1", "255.255.255.255:1"),
-            *("224.0.0.1:1", "[ff02::1%3]:1", "[::ffff:127.0.0.1]:1"),
+            *("0.0.0.0:1", "[::]:1", "255.255.255.255:1"),
+            *("224.0.0.1:1", "[ff02::1%3]:1", "[::ffff:0.0.0.0]:1"),
         )
     ),
     (parse_domain, "A", "write small letters"),
