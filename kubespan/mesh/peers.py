@@ -36,7 +36,7 @@ class Ourselves:
     node_id: str
     public_key: PublicKey
     reserved: IPSet
-    """Our own addresses, and those without which we hear of nobody: discovery's."""
+    """Our own addresses and pod networks, and that without which we hear of nobody: discovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,10 @@ def _disputes(
     name = _name(affiliate)
     found = []
     if claimed.overlaps(reserved):
-        text = "claims an address of this host or of its discovery service, which it is not given"
+        text = (
+            "claims an address of this host, of its pods or of its discovery service, which it is"
+            " not given"
+        )
         found.append(_overlap(name, text))
     if owners:
         found.append(_overlap(name, f"claims addresses that {', '.join(owners)} has already"))
