@@ -91,7 +91,7 @@ class MeshNode:
         self.discovering = Discovering(
             config, secret, node_id, self.wake, self.announcing.look_soon, self.tell
         )
-        self.steersman = Steersman(log, self.wake)
+        self.steersman = Steersman(log, self.plane.link_index, self.wake)
         self._log = log
         self._journal = Journal(log)
         self._reconciler = Reconciler(node_id, identity, secret)

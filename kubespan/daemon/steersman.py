@@ -16,12 +16,17 @@ from kubespan.model.plan import NetworkPlan
 
 
 class Steersman:
-    """Made, started and stopped on one event loop; `hear` is called there after every change."""
+    """Made, started and stopped on one event loop; `hear` is called there after every change.
 
-    def __init__(self, log: FilteringBoundLogger, hear: Callable[[], object]) -> None:
+    `index` says which link is the mesh's own, 0 while it is not on this host.
+    """
+
+    def __init__(
+        self, log: FilteringBoundLogger, index: Callable[[], int], hear: Callable[[], object]
+    ) -> None:
         self._log = log
         self._hear = hear
-        self._applier = Applier(log, self._note)
+        self._applier = Applier(log, index, self._note)
         self._plan: NetworkPlan | None = None
         self._applied: NetworkPlan | None = None
         self._is_due = asyncio.Event()

@@ -134,7 +134,7 @@ class Facts:
     """What the kernel has."""
 
     link: LinkSetting | None = None
-    """The mesh's; None where there is none of its name."""
+    """The mesh's own; None where it is not on this host."""
 
     addresses: tuple[LinkAddress, ...] = ()
     """Global ones of that link."""
@@ -144,6 +144,9 @@ class Facts:
 
     routes: tuple[Route, ...] = ()
     """All of our table, and those of the main table that refuse with our metric."""
+
+    namesake: int = 0
+    """Index of a link that has the name of the mesh's and is not it; 0 where there is none."""
 
 
 def guarding_steps(plan: NetworkPlan, facts: Facts) -> tuple[Step, ...]:

@@ -82,6 +82,25 @@ def test_an_interface_that_cannot_be_made_anew_is_no_peaceful_end(lone: LoneNode
     assert "unreachable" in lone.namespace.ip("route", "show", "table", "180")
 
 
+def test_a_link_that_takes_the_interfaces_name_gets_nothing(lone: LoneNode) -> None:
+    lone.start()
+    lone.namespace.ip("link", "set", "kubespan", "name", "mesh0")
+    lone.namespace.ip("link", "add", "kubespan", "type", "veth", "peer", "name", "tap0")
+
+    def is_named() -> bool:
+        found = [one for one in lone.status()["problems"] if one["code"] == "KS-STEERING"]
+        return any("a link named kubespan" in one["text"] for one in found)
+
+    eventually("it is named", is_named, PATIENCE)
+    assert "inet" not in lone.namespace.ip("address", "show", "dev", "kubespan")
+    (route,) = json.loads(lone.namespace.ip("-j", "route", "show", "table", "180", "metric", "1"))
+    assert route["dev"] == "mesh0"
+    assert lone.process is not None
+    lone.process.send_signal(signal.SIGTERM)
+    assert lone.process.wait(PATIENCE) == 0
+    assert "kubespan" in lone.namespace.ip("link", "show", "type", "veth")
+
+
 def test_a_second_node_is_refused(lone: LoneNode) -> None:
     lone.start()
     refused = lone.run("up")

@@ -23,7 +23,7 @@ from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.errors import SystemFault
 from kubespan.model.finding import FindingKind
 from tests.linux.plans import PLAN, plan
-from tests.linux.steered import Loop, link, quiet_log, run_in, steering
+from tests.linux.steered import Loop, by_name, link, quiet_log, run_in, steering
 from tests.netns.namespace import Namespace
 from tests.peers import need
 
@@ -35,10 +35,10 @@ Work = Callable[["Steered"], Coroutine[Any, Any, None]]
 class Steered:
     """An applier at work, what it reported by itself, and what it logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Callable[[], int]) -> None:
         log, self.logged = quiet_log()
         self.reports: asyncio.Queue[Report] = asyncio.Queue()
-        self.applier = Applier(log, self.reports.put_nowait)
+        self.applier = Applier(log, index, self.reports.put_nowait)
 
     async def until_done(self, *expected: str) -> None:
         """Wait until all this was done without being asked for."""
@@ -47,9 +47,14 @@ class Steered:
             missing -= set((await asyncio.wait_for(self.reports.get(), WAIT)).done)
 
 
-def steered(namespace: Namespace, work: Work, loop: Loop | None = None) -> CapturingLogger:
+def steered(
+    namespace: Namespace,
+    work: Work,
+    loop: Loop | None = None,
+    index: Callable[[], int] = by_name,
+) -> CapturingLogger:
     async def main() -> CapturingLogger:
-        made = Steered()
+        made = Steered(index)
         made.applier.start()
         try:
             await work(made)
@@ -173,6 +178,46 @@ def test_the_link_may_come_later_and_go(namespace: Namespace) -> None:
     assert said.kwargs["failure"] == "open the way into kubespan: No such device"
 
 
+def test_a_link_that_only_has_its_name_gets_nothing(namespace: Namespace, tun: Tun) -> None:
+    """Ours is renamed first, and followed; then it is deleted."""
+
+    async def work(host: Steered) -> None:
+        await host.applier.apply(PLAN)
+        namespace.ip("link", "set", "kubespan", "name", "mesh0")
+        namespace.ip("link", "add", "kubespan", "type", "bridge")
+        report = await host.applier.apply(plan(mtu=1300))
+        assert report.failures == ()
+        assert [finding.kind for finding in report.findings] == [FindingKind.FOREIGN_LINK]
+        assert "default dev mesh0 proto static metric 1 mtu 1300" in steering(namespace)["routes"]
+        assert link(namespace) == (False, 1500, ())
+        namespace.ip("link", "del", "mesh0")
+        report = await host.applier.apply(PLAN)
+        assert [failure.errno for failure in report.failures] == [ENODEV]
+        assert [finding.kind for finding in report.findings] == [FindingKind.FOREIGN_LINK]
+        assert steering(namespace)["routes"] == ["unreachable default proto static metric 27507"]
+        assert link(namespace) == (False, 1500, ())
+        await host.applier.remove()
+
+    steered(namespace, work, index=tun.index_here)
+    assert link(namespace) == (False, 1500, ())
+
+
+def test_a_link_of_its_name_is_heard_of(namespace: Namespace, tun: Tun) -> None:
+    async def work(host: Steered) -> None:
+        await host.applier.apply(PLAN)
+        namespace.ip("link", "set", "kubespan", "name", "mesh0")
+        namespace.ip("link", "add", "kubespan", "type", "bridge")
+        found = await asyncio.wait_for(host.reports.get(), WAIT)
+        assert [finding.kind for finding in found.findings] == [FindingKind.FOREIGN_LINK]
+        namespace.ip("link", "set", "mesh0", "down")
+        await host.until_done("set link up with MTU 1420", ENTER6)
+        namespace.ip("link", "del", "kubespan")
+        gone = await asyncio.wait_for(host.reports.get(), WAIT)
+        assert (gone.failures, gone.findings) == ((), ())
+
+    steered(namespace, work, index=tun.index_here)
+
+
 def test_what_is_removed_stays_removed(namespace: Namespace, tun: Tun) -> None:
     async def work(host: Steered) -> None:
         await host.applier.apply(PLAN)
@@ -269,7 +314,7 @@ def test_what_is_refused_is_tried_again(
 def test_a_kernel_that_cannot_be_read(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_: object) -> Facts:
+    async def refuse(*_: object) -> Facts:
         raise SystemFault("read routes and rules", EACCES)
 
     monkeypatch.setattr(Kernel, "read", refuse)
@@ -283,6 +328,6 @@ def test_a_kernel_that_cannot_be_read(
 
 def test_stopping_before_starting_is_nothing(namespace: Namespace) -> None:
     async def main() -> None:
-        await Steered().applier.stop()
+        await Steered(by_name).applier.stop()
 
     run_in(namespace, main)

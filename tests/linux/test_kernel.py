@@ -27,7 +27,7 @@ from kubespan.linux.steering import (
 from kubespan.linux.tun import create_tun
 from kubespan.model.errors import SystemFault
 from tests.linux.plans import ADDRESS, ENTRANCES, PLAN, REFUSALS, RULES
-from tests.linux.steered import run_in, steering
+from tests.linux.steered import by_name, run_in, steering
 from tests.netns.namespace import Namespace
 
 WAIT = 10.0
@@ -75,7 +75,7 @@ def tun(namespace: Namespace) -> Iterator[int]:
 
 
 async def bring(kernel: Kernel) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
-    facts = await kernel.read()
+    facts = await kernel.read(by_name())
     steps = (*guarding_steps(PLAN, facts), *entering_steps(PLAN, facts))
     return await kernel.perform(steps)
 
@@ -87,14 +87,14 @@ def test_a_plan_is_brought_about_read_back_and_removed(namespace: Namespace, tun
     async def work(kernel: Kernel, _: Told) -> None:
         done, failures = await bring(kernel)
         assert (len(done), failures) == (9, ())
-        facts = await kernel.read()
+        facts = await kernel.read(by_name())
         assert facts.link is not None
         assert set(facts.routes) >= set(REFUSALS)
         assert set(facts.rules) >= set(RULES)
         assert await bring(kernel) == ((), ())
         removed, failures = await kernel.perform(removing_steps(facts))
         assert (len(removed), failures) == (8, ())
-        assert removing_steps(await kernel.read()) == ()
+        assert removing_steps(await kernel.read(by_name())) == ()
 
     with_kernel(namespace, work)
     after = steering(namespace)
@@ -105,7 +105,7 @@ def test_a_plan_is_brought_about_read_back_and_removed(namespace: Namespace, tun
 @pytest.mark.netns
 def test_no_link_and_an_empty_host(namespace: Namespace) -> None:
     async def work(kernel: Kernel, _: Told) -> None:
-        facts = await kernel.read()
+        facts = await kernel.read(by_name())
         assert (facts.link, facts.addresses, facts.routes) == (None, (), ())
         assert {rule.priority for rule in facts.rules} == {0, 32766, 32767}
 
@@ -147,7 +147,7 @@ def test_what_matters_is_told_once_it_listens(namespace: Namespace, tun: int) ->
     async def work(kernel: Kernel, told: Told) -> None:
         assert await told.next() == "change"  # it listens
         await bring(kernel)
-        await kernel.read()
+        await kernel.read(by_name())
         await kernel.listen_to_table()
         await kernel.listen_to_table()
         for command in (
@@ -225,7 +225,7 @@ def with_library(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> Facts
         kernel = Kernel("kubespan", lambda: None, lambda: None)
         kernel.start()
         try:
-            return await kernel.read()
+            return await kernel.read(by_name())
         finally:
             kernel.stop()
 
