@@ -7,6 +7,7 @@ said by `kubespan.linux.steering`. man 7 rtnetlink.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, ENOENT, EOPNOTSUPP, ESRCH
 from functools import partial
@@ -149,6 +150,7 @@ class Kernel:
                 *map(parse_route, routes),
                 *(route for route in refusals if route.metric == KUBESPAN_REFUSAL_METRIC),
             ),
+            _versions(),
             named.index if named is not None and named.index != index else 0,
         )
 
@@ -190,6 +192,16 @@ class Kernel:
         except self._pyroute2.NetlinkError as error:
             return 0 if _is_as_good(step, error.code) else int(error.code)
         return 0
+
+
+def _versions() -> tuple[int, ...]:
+    """Return the versions of IP that this kernel has; IPv6 may have been left out at its start."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        if error.errno == EAFNOSUPPORT:
+            return VERSIONS[:1]
+    return VERSIONS
 
 
 def _is_as_good(step: Step, errno: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from errno import EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, EPERM, ESRCH
 from functools import partial
@@ -243,6 +244,22 @@ def with_library(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> Facts
 )
 def test_reading_goes_on(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
     assert with_library(monkeypatch, FakeLibrary(*errors)) == Facts()
+
+
+@pytest.mark.parametrize(("errno", "versions"), [(EAFNOSUPPORT, (4,)), (EPERM, (4, 6))])
+def test_which_versions_of_ip_the_host_has(
+    monkeypatch: pytest.MonkeyPatch, errno: int, versions: tuple[int, ...]
+) -> None:
+    """`ipv6.disable=1` on the kernel's command line is how Linux comes to have no IPv6."""
+    genuine = socket.socket
+
+    def make(family: int = -1, *others: Any, **words: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno, "no such socket")
+        return genuine(family, *others, **words)
+
+    monkeypatch.setattr(socket, "socket", make)
+    assert with_library(monkeypatch, FakeLibrary()).versions == versions
 
 
 @pytest.mark.parametrize(
