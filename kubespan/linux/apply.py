@@ -136,12 +136,13 @@ class Applier:
             await self._kernel.listen_to_table()
             facts = await self._kernel.read(self._index())
         except SystemFault as fault:
-            return _failed(fault)
+            return _leaking(_failed(fault))
         guard = await self._perform(guarding_steps(plan, facts))
         table = await self._table.bring(plan)
+        # Without the way that comes next packets are refused, and without these they are not.
         way = await self._perform(entering_steps(plan, facts))
         found = Report(failures=self._missing(facts), findings=foreign_findings(facts))
-        return joined(guard, table, way, found)
+        return joined(_leaking(guard), _leaking(table), way, found)
 
     async def _perform(self, steps: tuple[Step, ...]) -> Report:
         return Report(*await self._kernel.perform(steps)) if steps else Report()
@@ -197,6 +198,11 @@ async def remove_leftovers(log: FilteringBoundLogger, link: str = KUBESPAN_LINK)
         return await applier.remove_orphans()
     finally:
         await applier.stop()
+
+
+def _leaking(report: Report) -> Report:
+    """Return the report of steps without which packets for members may go out in clear."""
+    return replace(report, leaks=report.failures)
 
 
 def _failed(fault: SystemFault) -> Report:

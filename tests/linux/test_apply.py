@@ -14,7 +14,7 @@ import uvloop
 from structlog.testing import CapturingLogger
 
 from kubespan.linux import apply as module
-from kubespan.linux import pace
+from kubespan.linux import nft, pace
 from kubespan.linux.apply import Applier, remove_leftovers
 from kubespan.linux.kernel import Kernel
 from kubespan.linux.report import Report
@@ -79,6 +79,7 @@ def tun(namespace: Namespace) -> Iterator[Tun]:
 
 RULE4 = "add IPv4 rule 32500: fwmark 0x40/0x60 lookup 180"
 RULE6 = "add IPv6 rule 32500: fwmark 0x40/0x60 lookup 180"
+REFUSE4 = "add IPv4 route 0.0.0.0/0 in table 180 that refuses"
 REFUSE6 = "add IPv6 route ::/0 in table 180 that refuses"
 ENTER6 = "add IPv6 route ::/0 in table 180 into the mesh"
 LOAD = "load nftables table inet kubespan"
@@ -305,8 +306,27 @@ def test_what_is_refused_is_tried_again(
     async def work(host: Steered) -> None:
         report = await host.applier.apply(PLAN)
         assert [failure.errno for failure in report.failures] == [EACCES] * 2
+        assert report.leaks == ()  # its packets are refused
         namespace.sysctl("net/ipv6/conf/kubespan/disable_ipv6", 0)
         await host.until_done("add address fd00:0:0:2::1/64")
+
+    steered(namespace, work)
+
+
+def test_what_lets_packets_out_in_clear_is_told_from_the_rest(
+    namespace: Namespace, tun: Tun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namespace.ip("route", "add", "throw", "default", "table", "180", "metric", "27507")
+
+    async def work(host: Steered) -> None:
+        report = await host.applier.apply(PLAN)
+        assert [str(failure) for failure in report.leaks] == [f"{REFUSE4}: File exists"]
+        monkeypatch.setattr(nft, "load", refuse)
+        report = await host.applier.apply(plan(mtu=1300))
+        assert [failure.operation for failure in report.leaks] == [REFUSE4, LOAD]
+
+    async def refuse(_: object) -> None:
+        raise SystemFault("load", EACCES)
 
     steered(namespace, work)
 
@@ -322,6 +342,7 @@ def test_a_kernel_that_cannot_be_read(
     async def work(host: Steered) -> None:
         for report in (await host.applier.apply(PLAN), await host.applier.remove()):
             assert [failure.errno for failure in report.failures] == [EACCES]
+        assert (await host.applier.apply(PLAN)).leaks == report.failures
 
     steered(namespace, work)
 
