@@ -25,8 +25,19 @@ NOBODYS: Final = IPSet.of(
 
 NOTHING: Final = IPSet()
 
-SHORTEST_PREFIX: Final = {4: 4, 6: 8}
-"""A network with fewer bits is no network of one host: a claim to everything, or to most of it."""
+NOT_PUBLIC: Final = NOBODYS | IPSet.of(
+    *map(Prefix.parse, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")),
+    Prefix.parse("fd00::/8"),
+)
+"""What hosts may have as much of as they like. RFC 1918, RFC 6598, RFC 4193."""
+
+MOST_PUBLIC: Final = {4: 1 << 21, 6: 1 << 112}
+"""Public addresses that the networks of one host may have together, by version: a /11 and a /16.
+
+Who claims more claims the internet, at once or in pieces. As many hosts as a discovery service
+takes of a cluster, 1,024, together are given half of it at most. Talos has no such bound; what it
+announces are the pods of one host, a /24 as a rule.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ class _Planned:
 
 def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     """Return every address that an affiliate wants to be routed to it."""
-    networks = [prefix for prefix in kubespan.additional_addresses if not _is_too_wide(prefix)]
+    networks = _modest(kubespan.additional_addresses)
     hosts = [host_prefix(address) for address in affiliate.addresses]
     wanted = IPSet.of(*networks, *hosts) - IPSet.of(*kubespan.exclude_advertised_networks)
     if kubespan.address is not None:
@@ -186,14 +197,21 @@ def _reaches(taken: Range, piece: Range) -> bool:
     )
 
 
-def _is_too_wide(prefix: Prefix) -> bool:
-    return prefix.length < SHORTEST_PREFIX[prefix.version]
+def _modest(networks: Sequence[Prefix]) -> tuple[Prefix, ...]:
+    """Return networks without the public ones of a version of which they take too much."""
+    public = IPSet.of(*networks) - NOT_PUBLIC
+    greedy = {version for version, most in MOST_PUBLIC.items() if public.size(version) > most}
+    return tuple(
+        network
+        for network in networks
+        if network.version not in greedy or not public.overlaps(IPSet.of(network))
+    )
 
 
 def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
     """Whether it claims networks that no host has; single addresses come as hosts have them."""
     networks = kubespan.additional_addresses
-    return any(map(_is_too_wide, networks)) or IPSet.of(*networks).overlaps(NOBODYS)
+    return _modest(networks) != networks or IPSet.of(*networks).overlaps(NOBODYS)
 
 
 def _spec(affiliate: Affiliate, kubespan: KubeSpanAffiliate, granted: IPSet) -> KubeSpanPeerSpec:
@@ -227,7 +245,10 @@ def _disputes(
 
 
 def _too_much(affiliate: Affiliate) -> Problem:
-    text = "claims a network that is no host's own, such as 0.0.0.0/0, which it is not given"
+    text = (
+        "claims networks that are no host's own, such as 0.0.0.0/0 or much of the internet in"
+        " pieces, which it is not given"
+    )
     return _overlap(_name(affiliate), text)
 
 
