@@ -46,8 +46,14 @@ class Ourselves:
 
     node_id: str
     public_key: PublicKey
-    reserved: IPSet
-    """Our own addresses and pod networks, and that without which we hear of nobody: discovery."""
+    addresses: IPSet
+    """Of this host and its pods."""
+
+    services: IPSet = NOTHING
+    """Where discovery is, without which we hear of nobody.
+
+    A member may well run on that host, and claim it rightly: it is not given it, and nothing is
+    wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,9 @@ class PeerPlanner:
             return _Planned(affiliate), [_same_key(affiliate)]
         keys.add(kubespan.public_key)
         claimed = claim(affiliate, kubespan)
-        granted, owners = self._territory.grant(claimed - ourselves.reserved, _name(affiliate))
-        problems = _disputes(affiliate, claimed, ourselves.reserved, owners)
+        wanted = claimed - ourselves.addresses - ourselves.services
+        granted, owners = self._territory.grant(wanted, _name(affiliate))
+        problems = _disputes(affiliate, claimed, ourselves.addresses, owners)
         if _claims_too_much(kubespan):
             problems.append(_too_much(affiliate))
         return _Planned(affiliate, granted, _spec(affiliate, kubespan, granted)), problems
@@ -229,15 +236,12 @@ def _name(affiliate: Affiliate) -> str:
 
 
 def _disputes(
-    affiliate: Affiliate, claimed: IPSet, reserved: IPSet, owners: list[str]
+    affiliate: Affiliate, claimed: IPSet, ours: IPSet, owners: list[str]
 ) -> list[Problem]:
     name = _name(affiliate)
     found = []
-    if claimed.overlaps(reserved):
-        text = (
-            "claims an address of this host, of its pods or of its discovery service, which it is"
-            " not given"
-        )
+    if claimed.overlaps(ours):
+        text = "claims an address of this host or of its pods, which it is not given"
         found.append(_overlap(name, text))
     if owners:
         found.append(_overlap(name, f"claims addresses that {', '.join(owners)} has already"))

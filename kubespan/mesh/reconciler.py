@@ -129,7 +129,8 @@ class Reconciler:
         return Reach(self._identity.subnet, ours, config.kubespan.peer_endpoint_filters)
 
     def _ourselves(self, config: NodeConfig, facts: Facts) -> Ourselves:
-        hosts = (*facts.reserved, *facts.own_addresses, self._identity.address)
+        hosts = map(host_prefix, (*facts.own_addresses, self._identity.address))
         # Pods are on this host whether that is announced or not.
-        ours = IPSet.of(*map(host_prefix, hosts), *config.pod_networks)
-        return Ourselves(self._node_id, self._identity.public_key, ours)
+        ours = IPSet.of(*hosts, *config.pod_networks)
+        services = IPSet.of(*map(host_prefix, facts.reserved))
+        return Ourselves(self._node_id, self._identity.public_key, ours, services)

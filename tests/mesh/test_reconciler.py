@@ -92,11 +92,18 @@ def test_we_do_not_dial_ourselves() -> None:
 
 
 def test_what_is_reserved_is_no_peers() -> None:
-    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
+    outcome = look(Facts((PEER,), own_addresses=frozenset({ip_address("192.0.2.2")})))
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
     assert len(outcome.problems) == 1
     thief = replace(PEER, addresses=(IDENTITY.address,))
     assert list(map(str, look(Facts((thief,))).specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+
+
+def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
+    """We reach it outside the mesh at that address, which is its own all the same."""
+    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+    assert outcome.problems == ()
 
 
 @pytest.mark.parametrize("is_told", [True, False])
