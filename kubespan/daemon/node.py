@@ -150,7 +150,6 @@ class MeshNode:
         config = with_start_of(written, self.config)
         self.config = self.announcing.config = config
         self.discovering.configure(config)
-        self._services.look_soon()
         self.announcing.look_soon()
         self.wake()
 
@@ -224,6 +223,7 @@ class MeshNode:
         now = self.clock.now()
         self._looked_at = now.boot
         affiliates = self.discovering.affiliates
+        self._services.notice()
         facts = Facts(
             affiliates,
             self.plane.readings(),
