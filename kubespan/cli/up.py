@@ -31,6 +31,10 @@ from kubespan.model.errors import ConfigError, KubespanError, SystemFault
 GROUP_VARIABLE: Final = "KUBESPAN_GROUP"
 READY: Final = b"."
 LOG_MODE: Final = 0o600
+STEER_PATIENCE: Final = 45.0
+"""Seconds after which whoever called is told that the mesh is not steered: what the system refuses
+is tried again after half a minute."""
+
 FAILED: Final = 1
 
 
@@ -58,7 +62,8 @@ def up(file: str, detach: bool, state: str | None, group: str) -> None:
     """Become a node of the mesh.
 
     Finds the members through discovery, keeps a WireGuard tunnel to each, and steers what is for
-    them into it. `kubespan down`, SIGTERM or Ctrl-C end it and leave nothing behind.
+    them into it. `kubespan down`, SIGTERM or Ctrl-C end it and leave nothing behind. It is ready
+    once nothing for members can go out in clear; with --detach it ends if that cannot be had.
 
     KUBESPAN_LOG says how much is logged: debug, info, warning or error; in the background that goes
     into a file beside the socket. KUBESPAN_METRICS_ADDR is
@@ -70,9 +75,9 @@ def up(file: str, detach: bool, state: str | None, group: str) -> None:
     places = Places(Path(default_socket()), group)
     run = partial(_run, loaded.config, _with_environment(loaded.config, state), places)
     if detach:
-        _detach(run, places.log)
+        _detach(partial(run, patience=STEER_PATIENCE), places.log)
     else:
-        run(lambda: None)
+        run(lambda: None, patience=None)
 
 
 def _with_environment(config: NodeConfig, state: str | None) -> NodeConfig:
@@ -81,7 +86,12 @@ def _with_environment(config: NodeConfig, state: str | None) -> NodeConfig:
 
 
 def _run(
-    written: NodeConfig, config: NodeConfig, places: Places, ready: Callable[[], object]
+    written: NodeConfig,
+    config: NodeConfig,
+    places: Places,
+    ready: Callable[[], object],
+    *,
+    patience: float | None,
 ) -> None:
     level = log_level(os.environ)
     log = create_log(level)
@@ -96,7 +106,7 @@ def _run(
     try:
         # Before there is an event loop: it asks the kernel, which blocks.
         start = Start(config, written, Announcing(config, checked(config)), places)
-        uvloop.run(serve(start, listener, log, ready))
+        uvloop.run(serve(start, listener, log, ready, patience))
     finally:
         listener.close()
 

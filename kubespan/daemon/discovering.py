@@ -98,8 +98,10 @@ class Discovering:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Where the services are: `host:port` each."""
-        return tuple(service.target for service in self._services)
+        """Where the services are, and where those are that they sent us to: `host:port` each."""
+        named = [service.target for service in self._services]
+        heard = [target for one in self._services.values() for target in one.heard_targets]
+        return tuple(dict.fromkeys((*named, *heard)))
 
     def facts(self, now: float) -> tuple[ServiceFacts, ...]:
         """Return how it stands with every service; `now` is seconds since boot."""

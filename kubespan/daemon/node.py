@@ -24,7 +24,7 @@ from kubespan.daemon.journal import Journal
 from kubespan.daemon.plane import DataPlane
 from kubespan.daemon.reconfiguring import checked, with_start_of
 from kubespan.daemon.resolving import ServiceAddresses
-from kubespan.daemon.steersman import Steersman
+from kubespan.daemon.steersman import Steersman, Unsteered
 from kubespan.device.clock import Clock
 from kubespan.linux.nft import require_nft
 from kubespan.linux.underlay import UnderlayMonitor, Ways
@@ -91,7 +91,7 @@ class MeshNode:
         self.discovering = Discovering(
             config, secret, node_id, self.wake, self.announcing.look_soon, self.tell
         )
-        self.steersman = Steersman(log, self.wake)
+        self.steersman = Steersman(log, self.plane.link_index, self.wake)
         self._log = log
         self._journal = Journal(log)
         self._reconciler = Reconciler(node_id, identity, secret)
@@ -109,10 +109,11 @@ class MeshNode:
 
     # Its life.
 
-    async def run(self, ready: Callable[[], object]) -> None:
+    async def run(self, ready: Callable[[], object], patience: float | None = None) -> None:
         """Be a member until asked to leave, then leave nothing behind.
 
-        `ready` is called when the mesh is steered for the first time. Raises KubespanError.
+        `ready` is called when the mesh is steered for the first time. Raises KubespanError, and
+        Unsteered among others if that takes longer than `patience` seconds; None: for ever.
         """
         try:
             await require_nft()
@@ -125,7 +126,7 @@ class MeshNode:
             self.announcing.recall(self.discovering, partial(self.tell, is_problem=True))
             self.steersman.start()
             self._underlay.start()
-            await self._live(ready)
+            await self._live(ready, patience)
         finally:
             await self._end()
 
@@ -149,7 +150,6 @@ class MeshNode:
         config = with_start_of(written, self.config)
         self.config = self.announcing.config = config
         self.discovering.configure(config)
-        self._services.look_soon()
         self.announcing.look_soon()
         self.wake()
 
@@ -163,8 +163,8 @@ class MeshNode:
         """Write a line into the log."""
         (self._log.warning if is_problem else self._log.info)(text)
 
-    async def _live(self, ready: Callable[[], object]) -> None:
-        chores = [asyncio.ensure_future(chore) for chore in self._chores(ready)]
+    async def _live(self, ready: Callable[[], object], patience: float | None) -> None:
+        chores = [asyncio.ensure_future(chore) for chore in self._chores(ready, patience)]
         try:
             done, _ = await asyncio.wait(chores, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
@@ -174,7 +174,9 @@ class MeshNode:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
 
-    def _chores(self, ready: Callable[[], object]) -> list[Coroutine[Any, Any, object]]:
+    def _chores(
+        self, ready: Callable[[], object], patience: float | None
+    ) -> list[Coroutine[Any, Any, object]]:
         """Return what goes on until the first of it ends, which only the last does in peace."""
         discovering, tell = self.discovering, partial(self.tell, is_problem=True)
         return [
@@ -184,6 +186,7 @@ class MeshNode:
             self._services.follow(),
             self.steersman.watch(),
             self._reopen_when_gone(),
+            self._insist_on_steering(patience),
             self._left.wait(),
         ]
 
@@ -220,6 +223,7 @@ class MeshNode:
         now = self.clock.now()
         self._looked_at = now.boot
         affiliates = self.discovering.affiliates
+        self._services.notice()
         facts = Facts(
             affiliates,
             self.plane.readings(),
@@ -313,6 +317,14 @@ class MeshNode:
         if before - self._announced:
             self.discovering.redial()
         self.wake()
+
+    async def _insist_on_steering(self, patience: float | None) -> None:
+        """Never return. Raises Unsteered if the mesh is not steered in time."""
+        if patience is not None:
+            await asyncio.sleep(patience)
+            if not self.is_started:
+                raise Unsteered(self.steersman.report.leaks)
+        await asyncio.Event().wait()
 
     async def _reopen_when_gone(self) -> None:
         """Make the interface anew whenever somebody deletes it. Raises KubespanError."""

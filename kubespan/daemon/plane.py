@@ -31,6 +31,7 @@ ADVICE = {
     errno.EPERM: "run it as root, or give it the capability CAP_NET_ADMIN",
     errno.EACCES: "run it as root, or let it open /dev/net/tun",
     errno.EBUSY: "another program has it; `kubespan down` ends a node that runs here",
+    errno.EINVAL: "a link of that name that is no TUN device may be there: rename or remove it",
     errno.ENOENT: "there is no /dev/net/tun here; load the module with modprobe tun",
     errno.ENODEV: "the kernel has no TUN devices; load the module with modprobe tun",
 }
@@ -86,6 +87,10 @@ class DataPlane:
     def readings(self) -> dict[PublicKey, PeerReading] | None:
         """Return how it stands with every peer; None where there is no interface."""
         return None if self._live is None else self._live.device.readings()
+
+    def link_index(self) -> int:
+        """Return the interface's index on this host; 0 while it is not there."""
+        return 0 if self._tun is None else self._tun.index_here()
 
     @property
     def mtu(self) -> int | None:

@@ -57,9 +57,16 @@ class Start:
 
 
 async def serve(
-    start: Start, listener: Listener, log: FilteringBoundLogger, ready: Callable[[], object]
+    start: Start,
+    listener: Listener,
+    log: FilteringBoundLogger,
+    ready: Callable[[], object],
+    patience: float | None,
 ) -> None:
-    """Be a node until asked to leave, by a signal or through the window. Raises KubespanError."""
+    """Be a node until asked to leave, by a signal or through the window. Raises KubespanError.
+
+    `patience` is how many seconds it may take until the mesh is steered; None: any number.
+    """
     forbid_core_dumps()
     sockets = start.places.wireguard
     node = MeshNode(start.config, start.written, start.announcing, log, sockets)
@@ -75,7 +82,7 @@ async def serve(
 
     await server.start()
     try:
-        await node.run(tell_ready)
+        await node.run(tell_ready, patience)
     finally:
         notify("STOPPING=1")
         await server.stop()

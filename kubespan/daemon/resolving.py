@@ -27,6 +27,7 @@ class ServiceAddresses:
         self._targets = targets
         self._hear_change = hear_change
         self._known: dict[str, frozenset[IPAddress]] = {}
+        self._asked: set[str] = set()
         self._is_due = asyncio.Event()
 
     @property
@@ -34,15 +35,17 @@ class ServiceAddresses:
         """All of them."""
         return frozenset[IPAddress]().union(*self._known.values())
 
-    def look_soon(self) -> None:
-        """Ask at once: there are other services now."""
-        self._is_due.set()
+    def notice(self) -> None:
+        """Ask at once if there are other services now."""
+        if set(self._targets()) != self._asked:
+            self._is_due.set()
 
     async def follow(self) -> None:
         """Ask again and again, until cancelled."""
         while True:
             self._is_due.clear()
             before, targets = self.addresses, tuple(self._targets())
+            self._asked = set(targets)
             self._known = {one: known for one, known in self._known.items() if one in targets}
             for target in targets:
                 found = await _resolve(target)

@@ -7,21 +7,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from errno import ETIMEDOUT
 
 from structlog.typing import FilteringBoundLogger
 
 from kubespan.linux.apply import Applier
-from kubespan.linux.report import Report
+from kubespan.linux.report import Failure, Report
+from kubespan.model.errors import SystemFault
 from kubespan.model.plan import NetworkPlan
 
 
-class Steersman:
-    """Made, started and stopped on one event loop; `hear` is called there after every change."""
+class Unsteered(SystemFault):
+    """The mesh is not steered: steps without which packets may go out in clear were refused."""
 
-    def __init__(self, log: FilteringBoundLogger, hear: Callable[[], object]) -> None:
+    def __init__(self, leaks: tuple[Failure, ...]) -> None:
+        super().__init__("steer the mesh", leaks[0].errno if leaks else ETIMEDOUT)
+        self._said = "; ".join(map(str, leaks)) or "the system has not answered"
+
+    def __str__(self) -> str:
+        return (
+            f"the mesh could not be steered: {self._said}. See what refuses it, or has it already;"
+            " what was done stays, and refuses packets for members: `kubespan down` takes it back"
+        )
+
+
+class Steersman:
+    """Made, started and stopped on one event loop; `hear` is called there after every change.
+
+    `index` says which link is the mesh's own, 0 while it is not on this host.
+    """
+
+    def __init__(
+        self, log: FilteringBoundLogger, index: Callable[[], int], hear: Callable[[], object]
+    ) -> None:
         self._log = log
         self._hear = hear
-        self._applier = Applier(log, self._note)
+        self._applier = Applier(log, index, self._note)
         self._plan: NetworkPlan | None = None
         self._applied: NetworkPlan | None = None
         self._is_due = asyncio.Event()
@@ -64,8 +85,9 @@ class Steersman:
 
     @property
     def is_done(self) -> bool:
-        """Whether the newest plan was brought to the kernel."""
-        return self._plan is not None and self._applied is self._plan
+        """Whether the newest plan was brought to the kernel, so that nothing goes out in clear."""
+        is_applied = self._plan is not None and self._applied is self._plan
+        return is_applied and not self.report.leaks
 
     async def stop(self, *, remove: bool) -> None:
         """End; take everything back, or leave members' packets refused."""

@@ -44,6 +44,9 @@ RETRY_AFTER: Final = 30.0
 class Applier:
     """Steers this machine, from `start` until `stop`. Made and used on one event loop.
 
+    `index` says which link is the mesh's own, and is asked whenever that matters: its index on this
+    host, 0 while it is not there. What else is called `link` gets nothing.
+
     `report` gets the outcome whenever something was done, or failed in another way than before,
     without being asked for. Steps that the system refuses are in the report; nothing is raised.
     """
@@ -51,10 +54,12 @@ class Applier:
     def __init__(
         self,
         log: FilteringBoundLogger,
+        index: Callable[[], int],
         report: Callable[[Report], object] = lambda _: None,
         link: str = KUBESPAN_LINK,
     ) -> None:
         self._log = log
+        self._index = index
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._kernel = Kernel(link, self._hear_change, self._hear_table_change)
@@ -95,18 +100,18 @@ class Applier:
             self._plan = None
             table = await self._table.remove()
             try:
-                facts = await self._kernel.read()
+                facts = await self._kernel.read(self._index())
             except SystemFault as fault:
                 return joined(table, _failed(fault))
             return joined(table, await self._perform(removing_steps(facts)))
 
     async def remove_orphans(self) -> Report:
-        """Do the same, but only where no process has the link."""
+        """Do the same, but only where there is no link of that name, which a process may have."""
         try:
-            facts = await self._kernel.read()
+            facts = await self._kernel.read(self._index())
         except SystemFault as fault:
             return _failed(fault)
-        if facts.link is None:
+        if not facts.namesake:
             return await self.remove()
         text = (
             f"the link {self._link} is there, so a node runs on this host, at another socket"
@@ -129,14 +134,15 @@ class Applier:
     async def _brought(self, plan: NetworkPlan) -> Report:
         try:
             await self._kernel.listen_to_table()
-            facts = await self._kernel.read()
+            facts = await self._kernel.read(self._index())
         except SystemFault as fault:
-            return _failed(fault)
+            return _leaking(_failed(fault))
         guard = await self._perform(guarding_steps(plan, facts))
         table = await self._table.bring(plan)
+        # Without the way that comes next packets are refused, and without these they are not.
         way = await self._perform(entering_steps(plan, facts))
         found = Report(failures=self._missing(facts), findings=foreign_findings(facts))
-        return joined(guard, table, way, found)
+        return joined(_leaking(guard), _leaking(table), way, found)
 
     async def _perform(self, steps: tuple[Step, ...]) -> Report:
         return Report(*await self._kernel.perform(steps)) if steps else Report()
@@ -186,12 +192,17 @@ async def remove_leftovers(log: FilteringBoundLogger, link: str = KUBESPAN_LINK)
 
     Its link went with it. Where there is one, somebody steers by it, and nothing is touched.
     """
-    applier = Applier(log, link=link)
+    applier = Applier(log, lambda: 0, link=link)
     applier.start()
     try:
         return await applier.remove_orphans()
     finally:
         await applier.stop()
+
+
+def _leaking(report: Report) -> Report:
+    """Return the report of steps without which packets for members may go out in clear."""
+    return replace(report, leaks=report.failures)
 
 
 def _failed(fault: SystemFault) -> Report:

@@ -1,4 +1,4 @@
-"""Whether somebody else uses what the mesh steers with: its table, its priority, its mark bits.
+"""Whether somebody else uses what the mesh steers with: its table, priority, mark bits and name.
 
 Pure, and the whole of what we do about it: it is said and nothing is changed, because two programs
 that put each other's rules right fight for ever.
@@ -7,14 +7,23 @@ that put each other's rules right fight for ever.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from kubespan.linux.steering import Facts, Route, Rule, is_our_route, is_our_rule
 from kubespan.model.constants import (
+    KUBESPAN_LINK,
     KUBESPAN_MARK_MASK,
     KUBESPAN_RULE_PRIORITY,
     KUBESPAN_TABLE,
 )
 from kubespan.model.finding import Finding, FindingKind
+
+NAMESAKE: Final = Finding(
+    FindingKind.FOREIGN_LINK,
+    f"a link named {KUBESPAN_LINK} is there that is not the mesh's: it is given no address and no"
+    " route",
+    f"let it have another name: ip link set dev {KUBESPAN_LINK} name other0",
+)
 
 
 def foreign_findings(facts: Facts) -> tuple[Finding, ...]:
@@ -23,6 +32,8 @@ def foreign_findings(facts: Facts) -> tuple[Finding, ...]:
     routes = (route for route in facts.routes if not is_our_route(route, facts))
     found = [finding for rule in rules for finding in _of_rule(rule)]
     found += [_of_route(route) for route in routes if route.table == KUBESPAN_TABLE]
+    if facts.namesake:
+        found.append(NAMESAKE)
     return tuple(dict.fromkeys(found))
 
 

@@ -7,6 +7,7 @@ said by `kubespan.linux.steering`. man 7 rtnetlink.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, ENOENT, EOPNOTSUPP, ESRCH
 from functools import partial
@@ -82,9 +83,12 @@ class Kernel:
         """Report changes of our nftables table too, from now on. Raises SystemFault."""
         await self._thread.ask(self._open_doorbell)
 
-    async def read(self) -> Facts:
-        """Return what there is. Raises SystemFault, with EAGAIN if it changes without a pause."""
-        return await self._thread.ask(self._read)
+    async def read(self, index: int) -> Facts:
+        """Return what there is. Raises SystemFault, with EAGAIN if it changes without a pause.
+
+        `index` is that of the mesh's own link, 0 where it is not here: a name may be anybody's.
+        """
+        return await self._thread.ask(partial(self._read, index))
 
     async def perform(self, steps: Iterable[Step]) -> Performed:
         """Do the steps in their order; one that is refused does not keep the others from it."""
@@ -114,20 +118,21 @@ class Kernel:
         if self._doorbell is not None and self._doorbell.has_rung():
             self._report_table_change()
 
-    async def _read(self) -> Facts:
+    async def _read(self, index: int) -> Facts:
         await self._is_ready.wait()
         for _ in range(ATTEMPTS):
             try:
-                return await self._read_once()
+                return await self._read_once(index)
             except self._pyroute2.NetlinkDumpInterrupted:
                 continue
             except self._pyroute2.NetlinkError as error:
                 raise SystemFault("read routes and rules", error.code) from error
         raise SystemFault("read routes and rules", EAGAIN)
 
-    async def _read_once(self) -> Facts:
-        link = await self._read_link()
-        self._index = link.index if link else 0
+    async def _read_once(self, index: int) -> Facts:
+        self._index = index
+        link = await self._read_link(index=index) if index else None
+        named = await self._read_link(ifname=self._link)
         addresses, rules, routes = [], [], []
         if link:
             addresses = await self._dump("addr", family=FAMILY[6], index=link.index)
@@ -145,11 +150,13 @@ class Kernel:
                 *map(parse_route, routes),
                 *(route for route in refusals if route.metric == KUBESPAN_REFUSAL_METRIC),
             ),
+            _versions(),
+            named.index if named is not None and named.index != index else 0,
         )
 
-    async def _read_link(self) -> LinkSetting | None:
+    async def _read_link(self, **which: str | int) -> LinkSetting | None:
         try:
-            (message,) = await self._queries.link("get", ifname=self._link)
+            (message,) = await self._queries.link("get", **which)
         except self._pyroute2.NetlinkError as error:
             if error.code == ENODEV:
                 return None
@@ -185,6 +192,16 @@ class Kernel:
         except self._pyroute2.NetlinkError as error:
             return 0 if _is_as_good(step, error.code) else int(error.code)
         return 0
+
+
+def _versions() -> tuple[int, ...]:
+    """Return the versions of IP that this kernel has; IPv6 may have been left out at its start."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        if error.errno == EAFNOSUPPORT:
+            return VERSIONS[:1]
+    return VERSIONS
 
 
 def _is_as_good(step: Step, errno: int) -> bool:

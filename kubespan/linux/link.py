@@ -193,21 +193,9 @@ class LinkMonitor:
             return
         # A convenience only: where the interface has left already, longer bursts are sent in two.
         with suppress(pyroute2.NetlinkError):
-            name = self._tun.name
-            (link,) = await queries.link("get", ifname=name)
-            if self._is_here(name):
-                await queries.link("set", index=link["index"], gso_max_segs=self._longest_burst)
-
-    def _is_here(self, name: str) -> bool:
-        """Tell whether what was found by this name in our own namespace is the interface.
-
-        It may have moved and been given the name of one that is here. Asked after the finding.
-        """
-        namespace = self._tun.open_namespace()
-        try:
-            return _is_own(namespace) and self._tun.name == name
-        finally:
-            os.close(namespace)
+            index = self._tun.index_here()
+            if index:
+                await queries.link("set", index=index, gso_max_segs=self._longest_burst)
 
 
 def _interface_request(asking: socket.socket, request: int, name: bytes, kind: str) -> int:

@@ -29,6 +29,8 @@ class Report:
     done: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     findings: tuple[Finding, ...] = ()
+    leaks: tuple[Failure, ...] = ()
+    """Those failures because of which packets for members may go out in clear."""
 
 
 def joined(*reports: Report) -> Report:
@@ -37,4 +39,5 @@ def joined(*reports: Report) -> Report:
         tuple(text for report in reports for text in report.done),
         tuple(failure for report in reports for failure in report.failures),
         tuple(finding for report in reports for finding in report.findings),
+        tuple(failure for report in reports for failure in report.leaks),
     )

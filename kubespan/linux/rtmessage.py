@@ -81,10 +81,13 @@ def parse_route(message: Any) -> Route:
 
 
 def is_change_for(message: Any, name: str, index: int) -> bool:
-    """Whether a message is about what we made: any rule, our table, the link or its addresses."""
+    """Whether a message is about what we made: any rule, our table, the link or its addresses.
+
+    The link is known by its index; one that has the name of ours matters too.
+    """
     event: str = message["event"]
     if event.endswith("LINK"):
-        return bool(message.get_attr("IFLA_IFNAME") == name)
+        return bool(message["index"] == index or message.get_attr("IFLA_IFNAME") == name)
     if event.endswith("ADDR"):
         return bool(message["index"] == index)
     if event.endswith("ROUTE"):

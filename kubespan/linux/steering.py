@@ -134,7 +134,7 @@ class Facts:
     """What the kernel has."""
 
     link: LinkSetting | None = None
-    """The mesh's; None where there is none of its name."""
+    """The mesh's own; None where it is not on this host."""
 
     addresses: tuple[LinkAddress, ...] = ()
     """Global ones of that link."""
@@ -145,14 +145,21 @@ class Facts:
     routes: tuple[Route, ...] = ()
     """All of our table, and those of the main table that refuse with our metric."""
 
+    versions: tuple[int, ...] = VERSIONS
+    """Of IP, that this host has: what it lacks cannot go out in clear."""
+
+    namesake: int = 0
+    """Index of a link that has the name of the mesh's and is not it; 0 where there is none."""
+
 
 def guarding_steps(plan: NetworkPlan, facts: Facts) -> tuple[Step, ...]:
     """Return what is to be done before anything is marked: refuse first, then lead there.
 
     From then on a marked packet is refused as long as there is no way into the mesh.
     """
-    refusals = (*_refusals(KUBESPAN_TABLE, *EVERYWHERE.values()), _subnet_refusal(plan.subnet))
-    wanted: tuple[Subject, ...] = (*refusals, *map(Rule, VERSIONS))
+    everywhere = (EVERYWHERE[version] for version in facts.versions)
+    refusals = (*_refusals(KUBESPAN_TABLE, *everywhere), *_subnet_refusals(plan, facts))
+    wanted: tuple[Subject, ...] = (*refusals, *map(Rule, facts.versions))
     have: set[Subject] = {*facts.routes, *facts.rules}
     ours: tuple[Subject, ...] = (*_our_rules(facts), *_our_refusals(facts))
     missing = (Step(Verb.ADD, subject) for subject in wanted if subject not in have)
@@ -193,10 +200,11 @@ def _entering_steps(plan: NetworkPlan, facts: Facts, link: LinkSetting) -> Itera
     if link != setting:
         yield Step(Verb.SET, setting)
     address = LinkAddress(plan.address, SUBNET_LENGTH, link.index)
-    if address not in facts.addresses:
+    if 6 in facts.versions and address not in facts.addresses:
         yield Step(Verb.ADD, address)
     entrances = {route.destination: route for route in _our_entrances(facts)}
-    for destination in EVERYWHERE.values():
+    for version in facts.versions:
+        destination = EVERYWHERE[version]
         entrance = _entrance(destination, link.index, plan.mtu)
         have = entrances.get(destination)
         if have != entrance:
@@ -215,10 +223,10 @@ def _refusals(table: int, *destinations: Prefix) -> Iterator[Route]:
         yield Route(destination, table, RouteKind.REFUSED, KUBESPAN_REFUSAL_METRIC)
 
 
-def _subnet_refusal(subnet: Prefix) -> Route:
+def _subnet_refusals(plan: NetworkPlan, facts: Facts) -> Iterator[Route]:
     # The mesh's own addresses are not marked: the address on the link makes them reachable.
-    (refusal,) = _refusals(MAIN_TABLE, subnet)
-    return refusal
+    if plan.subnet.version in facts.versions:
+        yield from _refusals(MAIN_TABLE, plan.subnet)
 
 
 def _our_rules(facts: Facts) -> tuple[Rule, ...]:

@@ -1,7 +1,8 @@
 """TUN devices: a descriptor that packets of a network interface are read from and written to.
 
 Makes one, or takes one over from whoever started us; never brings it up, never gives it addresses,
-and after making it never again uses its name, because it may be in another namespace by then.
+and after making it never again trusts its name: it may be in another namespace by then, and another
+interface have the name.
 Linux Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
@@ -28,6 +30,7 @@ VNET_HEADER_SIZE = 10
 LONGEST_PACKET = 65_535
 LONGEST_NAME = 15
 IFREQ_SIZE = 40
+OWN_NAMESPACE = "/proc/thread-self/ns/net"
 
 
 class Offload(IntFlag):
@@ -103,6 +106,27 @@ class Tun:
             return fcntl.ioctl(self.descriptor, TUNGETDEVNETNS)
         except OSError as error:
             raise SystemFault("find a TUN device's namespace", error.errno or 0) from error
+
+    def index_here(self) -> int:
+        """Return its index in the calling thread's network namespace; 0 where it is not there."""
+        try:
+            name = self.name
+            index = socket.if_nametoindex(name)
+            # Asked after the finding: what was found may be another interface of that name.
+            return index if self._is_here() and self.name == name else 0
+        except (SystemFault, OSError):
+            return 0
+
+    def _is_here(self) -> bool:
+        """Whether it is in the calling thread's namespace, or nobody can say where it is."""
+        try:
+            namespace = self.open_namespace()
+        except SystemFault as fault:
+            return fault.errno != errno.EBADFD
+        try:
+            return os.path.samestat(os.fstat(namespace), os.stat(OWN_NAMESPACE))  # noqa: PTH116
+        finally:
+            os.close(namespace)
 
 
 def create_tun(name: str, *, vnet_header: bool = True, mtu: int = DEFAULT_MTU) -> Tun:

@@ -6,7 +6,7 @@ what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecCo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -26,8 +26,19 @@ NOBODYS: Final = IPSet.of(
 
 NOTHING: Final = IPSet()
 
-SHORTEST_PREFIX: Final = {4: 4, 6: 8}
-"""A network with fewer bits is no network of one host: a claim to everything, or to most of it."""
+NOT_PUBLIC: Final = NOBODYS | IPSet.of(
+    *map(Prefix.parse, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")),
+    Prefix.parse("fd00::/8"),
+)
+"""What hosts may have as much of as they like. RFC 1918, RFC 6598, RFC 4193."""
+
+MOST_PUBLIC: Final = {4: 1 << 21, 6: 1 << 112}
+"""Public addresses that the networks of one host may have together, by version: a /11 and a /16.
+
+Who claims more claims the internet, at once or in pieces. As many hosts as a discovery service
+takes of a cluster, 1,024, together are given half of it at most. Talos has no such bound; what it
+announces are the pods of one host, a /24 as a rule.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +47,14 @@ class Ourselves:
 
     node_id: str
     public_key: PublicKey
-    reserved: IPSet
-    """Our own addresses, and those without which we hear of nobody: discovery's."""
+    addresses: IPSet
+    """Of this host and its pods."""
+
+    services: IPSet = NOTHING
+    """Where discovery is, without which we hear of nobody.
+
+    A member may well run on that host, and claim it rightly: it is not given it, and nothing is
+    wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +148,12 @@ class _Plan:
         if affiliate.node_id == self.ourselves.node_id:
             return NO_CLAIM
         everything = claim(affiliate, kubespan)
-        wanted = everything - self.ourselves.reserved
-        return _Claim(_name(affiliate), wanted, wanted != everything, _claims_too_much(kubespan))
+        return _Claim(
+            _name(affiliate),
+            everything - self.ourselves.addresses - self.ourselves.services,
+            everything.overlaps(self.ourselves.addresses),
+            _claims_too_much(kubespan),
+        )
 
     def _plan(self, affiliate: Affiliate) -> _Planned:
         """Return what becomes of one; what is right of before stays the same value."""
@@ -206,7 +227,7 @@ def _key_holders(present: Mapping[str, Affiliate], ourselves: Ourselves) -> dict
 
 def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     """Return every address that an affiliate wants to be routed to it."""
-    networks = [prefix for prefix in kubespan.additional_addresses if not _is_too_wide(prefix)]
+    networks = _modest(kubespan.additional_addresses)
     hosts = [host_prefix(address) for address in affiliate.addresses]
     wanted = IPSet.of(*networks, *hosts) - IPSet.of(*kubespan.exclude_advertised_networks)
     if kubespan.address is not None:
@@ -214,14 +235,21 @@ def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     return wanted - NOBODYS
 
 
-def _is_too_wide(prefix: Prefix) -> bool:
-    return prefix.length < SHORTEST_PREFIX[prefix.version]
+def _modest(networks: Sequence[Prefix]) -> tuple[Prefix, ...]:
+    """Return networks without the public ones of a version of which they take too much."""
+    public = IPSet.of(*networks) - NOT_PUBLIC
+    greedy = {version for version, most in MOST_PUBLIC.items() if public.size(version) > most}
+    return tuple(
+        network
+        for network in networks
+        if network.version not in greedy or not public.overlaps(IPSet.of(network))
+    )
 
 
 def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
     """Whether it claims networks that no host has; single addresses come as hosts have them."""
     networks = kubespan.additional_addresses
-    return any(map(_is_too_wide, networks)) or IPSet.of(*networks).overlaps(NOBODYS)
+    return _modest(networks) != networks or IPSet.of(*networks).overlaps(NOBODYS)
 
 
 def _cut(piece: Range) -> tuple[Prefix, ...]:
@@ -249,15 +277,14 @@ def _name(affiliate: Affiliate) -> str:
 def _problems(claim: _Claim, owners: Iterable[str]) -> tuple[Problem, ...]:
     texts = []
     if claim.wants_ours:
-        texts.append(
-            "claims an address of this host or of its discovery service, which it is not given"
-        )
+        texts.append("claims an address of this host or of its pods, which it is not given")
     names = listed(owners)
     if names:
         texts.append(f"claims addresses that {names} had already")
     if claim.wants_too_much:
         texts.append(
-            "claims a network that is no host's own, such as 0.0.0.0/0, which it is not given"
+            "claims networks that are no host's own, such as 0.0.0.0/0 or much of the internet in"
+            " pieces, which it is not given"
         )
     return tuple(_overlap(claim.name, text) for text in texts)
 

@@ -101,8 +101,7 @@ class Reconciler:
     def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
         """Return what the mesh should be; `now` is seconds since boot."""
         identity, wanted = self._identity, config.kubespan
-        reserved = facts.reserved | facts.own_addresses
-        planned = self._planner.peer_specs(facts.affiliates, self._ourselves(reserved))
+        planned = self._planner.peer_specs(facts.affiliates, self._ourselves(config, facts))
         specs = self._dialing.dialed(planned.specs, self._reach(config, facts))
         self._statuses.look(specs, facts.readings, now)
         statuses = self._statuses.by_key()
@@ -129,6 +128,9 @@ class Reconciler:
         ours = frozenset(Endpoint(one, config.listen_port) for one in facts.own_addresses)
         return Reach(self._identity.subnet, ours, config.kubespan.peer_endpoint_filters)
 
-    def _ourselves(self, reserved: frozenset[IPAddress]) -> Ourselves:
-        ours = IPSet.of(*map(host_prefix, (*reserved, self._identity.address)))
-        return Ourselves(self._node_id, self._identity.public_key, ours)
+    def _ourselves(self, config: NodeConfig, facts: Facts) -> Ourselves:
+        hosts = map(host_prefix, (*facts.own_addresses, self._identity.address))
+        # Pods are on this host whether that is announced or not.
+        ours = IPSet.of(*hosts, *config.pod_networks)
+        services = IPSet.of(*map(host_prefix, facts.reserved))
+        return Ourselves(self._node_id, self._identity.public_key, ours, services)

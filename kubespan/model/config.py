@@ -90,7 +90,9 @@ class NodeConfig:
     """Of the Kubernetes Node that this host is; empty where it is none."""
 
     pod_networks: tuple[Prefix, ...] = ()
-    """Of the pods on this host, as `spec.podCIDRs` of its Kubernetes Node; announced if wanted."""
+    """Of the pods on this host, as `spec.podCIDRs` of its Kubernetes Node; announced if wanted.
+
+    No peer is given any of it, announced or not."""
 
     cluster_networks: tuple[Prefix, ...] = ()
     """Of all pods and services of the Kubernetes cluster: no addresses of the host itself."""

@@ -21,6 +21,9 @@ class FindingKind(Enum):
     FOREIGN_MARK = "foreign-mark"
     """Somebody else's rule looks at the mark bits that are ours."""
 
+    FOREIGN_LINK = "foreign-link"
+    """Somebody else's link has the name of the mesh's."""
+
     TALOS = "talos"
     """This machine is steered by Talos already."""
 

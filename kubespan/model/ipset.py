@@ -45,6 +45,10 @@ class IPSet:
         """Whether any address is in both."""
         return any(self._touching(piece) for piece in other.ranges)
 
+    def size(self, version: int) -> int:
+        """How many addresses of a version are in it."""
+        return sum(one.last - one.first + 1 for one in self.ranges if one.version == version)
+
     def __or__(self, other: IPSet) -> IPSet:
         return IPSet.joined(sorted(self.ranges + other.ranges))
 

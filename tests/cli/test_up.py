@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubespan.api.refusal import Refused
+from kubespan.cli.up import STEER_PATIENCE
 from tests.daemon.conftest import lone
 from tests.daemon.lone import CONFIG, LoneNode
 from tests.netns.lab import eventually
@@ -34,6 +35,21 @@ def test_in_the_background_it_says_why_it_could_not(lone: LoneNode) -> None:
     assert "kubespan" in done.stderr
     with pytest.raises(Refused):
         lone.client.version()
+
+
+@pytest.mark.slow
+@pytest.mark.netns
+def test_in_the_background_it_claims_nothing_that_was_refused(lone: LoneNode) -> None:
+    """It waits for one more attempt, half a minute after the first."""
+    lone.namespace.ip("route", "add", "throw", "default", "table", "180", "metric", "27507")
+    done = lone.run("up", "--detach", timeout=2 * STEER_PATIENCE)
+    assert done.returncode == 1
+    assert "in table 180 that refuses: File exists" in done.stderr
+    assert "kubespan down" in done.stderr
+    with pytest.raises(Refused):
+        lone.client.version()
+    assert "unreachable" in lone.namespace.ip("-6", "route", "show", "table", "180")
+    assert lone.run("down").returncode == 3
 
 
 @pytest.mark.netns

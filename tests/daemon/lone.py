@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +73,34 @@ class LoneNode:
         program = (sys.executable, "-m", "kubespan.cli.main", *words)
         return ("ip", "netns", "exec", self.namespace.name, *program)
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command of kubespan to its end."""
         return subprocess.run(
             self.command(*words),
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=timeout,
             check=False,
         )
 
     def start(self) -> None:
         """Start the node, and wait until the mesh is steered."""
+        self.launch()
+        eventually("the mesh is steered", self.is_started, PATIENCE)
+
+    def launch(self) -> None:
+        """Start the node."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("up"), env=self.environment, stdout=log, stderr=log
             )
-        eventually("the mesh is steered", self.is_started, PATIENCE)
+
+    def answers(self) -> bool:
+        """Whether it can be asked."""
+        with suppress(Refused):
+            return bool(self.client.version())
+        return False
 
     def is_started(self) -> bool:
         assert self.process is None or self.process.poll() is None, self.log.read_text()

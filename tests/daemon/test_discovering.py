@@ -107,6 +107,20 @@ def test_services_come_and_go_with_the_configuration() -> None:
     asyncio.run(scenario())
 
 
+def test_where_a_service_sends_us_is_a_target_too() -> None:
+    async def scenario() -> None:
+        async with host() as second, host(redirect=str(second.server.listening)) as first:
+            wanted = service("one", first)
+            desk = Desk("a", config(wanted))
+            assert set(desk.discovering.targets) == {wanted.target}
+            await until(lambda: desk.discovering.is_heard)
+            there = str(second.server.listening)
+            assert set(desk.discovering.targets) == {wanted.target, there}
+            await desk.discovering.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_service_that_is_away_says_so_in_its_facts() -> None:
     async def scenario() -> None:
         desk = Desk("a", config(service("default")))

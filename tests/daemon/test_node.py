@@ -7,8 +7,10 @@ import io
 import json
 import logging
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from errno import EPERM
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from kubespan.config.read import load_config
 from kubespan.daemon import node as nodes
 from kubespan.daemon.announcing import Announcing
 from kubespan.daemon.node import MeshNode
-from kubespan.linux.report import Report
+from kubespan.daemon.steersman import Unsteered
+from kubespan.linux.report import Failure, Report
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.errors import InternalError
 from tests.daemon.lone import CONFIG, PATIENCE, SECRET, LoneNode
@@ -82,6 +85,25 @@ def test_an_interface_that_cannot_be_made_anew_is_no_peaceful_end(lone: LoneNode
     assert "unreachable" in lone.namespace.ip("route", "show", "table", "180")
 
 
+def test_a_link_that_takes_the_interfaces_name_gets_nothing(lone: LoneNode) -> None:
+    lone.start()
+    lone.namespace.ip("link", "set", "kubespan", "name", "mesh0")
+    lone.namespace.ip("link", "add", "kubespan", "type", "veth", "peer", "name", "tap0")
+
+    def is_named() -> bool:
+        found = [one for one in lone.status()["problems"] if one["code"] == "KS-STEERING"]
+        return any("a link named kubespan" in one["text"] for one in found)
+
+    eventually("it is named", is_named, PATIENCE)
+    assert "inet" not in lone.namespace.ip("address", "show", "dev", "kubespan")
+    (route,) = json.loads(lone.namespace.ip("-j", "route", "show", "table", "180", "metric", "1"))
+    assert route["dev"] == "mesh0"
+    assert lone.process is not None
+    lone.process.send_signal(signal.SIGTERM)
+    assert lone.process.wait(PATIENCE) == 0
+    assert "kubespan" in lone.namespace.ip("link", "show", "type", "veth")
+
+
 def test_a_second_node_is_refused(lone: LoneNode) -> None:
     lone.start()
     refused = lone.run("up")
@@ -101,6 +123,25 @@ def test_a_host_that_moves_announces_itself_anew(lone: LoneNode) -> None:
     eventually("the new address", knows, PATIENCE)
 
 
+IN_THE_WAY = ("throw", "default", "table", "180", "metric", "27507")
+"""A route where ours is to refuse, which lets packets out in clear."""
+
+
+def test_it_is_not_ready_while_packets_may_go_out_in_clear(lone: LoneNode) -> None:
+    lone.namespace.ip("route", "add", *IN_THE_WAY)
+    lone.launch()
+
+    def is_named() -> bool:
+        found = lone.status()["problems"] if lone.answers() else ()
+        return any("in table 180 that refuses: File exists" in one["text"] for one in found)
+
+    eventually("it is named", is_named, PATIENCE)
+    time.sleep(0.5)  # it has looked again since
+    assert not lone.is_started()
+    lone.namespace.ip("route", "del", *IN_THE_WAY)
+    eventually("the mesh is steered", lone.is_started, PATIENCE)
+
+
 class Stub:
     """Whatever is asked of it is done, and nothing is."""
 
@@ -118,16 +159,16 @@ class Stub:
         pass
 
     async def watch(self) -> None:
-        raise InternalError("steering has ended")
+        await asyncio.Event().wait()
 
     async def stop(self, *, remove: bool) -> None:
         self.removals.append(remove)
 
 
-def test_a_node_that_breaks_lets_nothing_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def run_with(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None = None
 ) -> None:
-    stub = Stub()
+    """Run a node that has this in place of its interface and its steersman."""
     config = replace(load_config(CONFIG.encode(), "x").config, state_directory=str(tmp_path))
     announcing = Announcing(config, ClusterSecret.from_base64(SECRET))
 
@@ -138,12 +179,43 @@ def test_a_node_that_breaks_lets_nothing_out(
         monkeypatch.setattr(nodes, "Steersman", lambda *_: stub)
         monkeypatch.setattr(nodes, "UnderlayMonitor", lambda *_: Underlay())
         node = MeshNode(config, config, announcing, log, tmp_path)
-        with pytest.raises(InternalError, match="steering has ended"):
-            await node.run(lambda: None)
+        await node.run(lambda: None, patience)
 
     class Underlay:
         def __getattr__(self, name: str) -> Callable[..., None]:
             return lambda *_: None
 
     asyncio.run(scenario())
+
+
+def test_a_node_that_breaks_lets_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Stub):
+        async def watch(self) -> None:
+            raise InternalError("steering has ended")
+
+    stub = Broken()
+    with pytest.raises(InternalError, match="steering has ended"):
+        run_with(stub, tmp_path, monkeypatch)
+    assert stub.removals == [False]
+
+
+@pytest.mark.parametrize(
+    ("leaks", "said"),
+    [
+        ((Failure("add rule", EPERM, "not permitted"),), "add rule: not permitted"),
+        ((), "the system has not answered"),
+    ],
+)
+def test_a_node_that_is_not_steered_in_time_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    leaks: tuple[Failure, ...],
+    said: str,
+) -> None:
+    stub = Stub()
+    stub.is_done, stub.report = False, Report(leaks=leaks)
+    with pytest.raises(Unsteered, match=said):
+        run_with(stub, tmp_path, monkeypatch, patience=0.1)
     assert stub.removals == [False]

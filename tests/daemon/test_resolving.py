@@ -9,6 +9,7 @@ import pytest
 
 from kubespan.daemon import resolving
 from kubespan.daemon.resolving import ServiceAddresses
+from kubespan.model.address import IPAddress
 from tests.discovery.host import until
 
 
@@ -45,6 +46,27 @@ def test_what_is_no_name_leads_nowhere(name: str) -> None:
     asyncio.run(scenario())
 
 
+def test_the_same_are_not_asked_for_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def resolve(target: str) -> frozenset[IPAddress]:
+        asked.append(target)
+        return frozenset({ip_address("127.0.0.7")})
+
+    async def scenario() -> None:
+        services = ServiceAddresses(lambda: ["a:443"], lambda: None)
+        following = asyncio.ensure_future(services.follow())
+        await until(lambda: bool(asked))
+        for _ in range(3):
+            services.notice()
+            await asyncio.sleep(0)
+        assert asked == ["a:443"]
+        following.cancel()
+
+    monkeypatch.setattr(resolving, "_resolve", resolve)
+    asyncio.run(scenario())
+
+
 def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
     targets = ["127.0.0.7:443"]
 
@@ -53,7 +75,7 @@ def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
         following = asyncio.ensure_future(services.follow())
         await until(lambda: services.addresses == {ip_address("127.0.0.7")})
         targets[:] = ["127.0.0.8:443"]
-        services.look_soon()
+        services.notice()
         await until(lambda: services.addresses == {ip_address("127.0.0.8")})
         following.cancel()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -39,6 +41,13 @@ def run_in(
             return runner.run(inside())
 
     return namespace.inside(run)
+
+
+def by_name() -> int:
+    """Return the index of the link that is called as the mesh's is: here it is the mesh's own."""
+    with suppress(OSError):
+        return socket.if_nametoindex("kubespan")
+    return 0
 
 
 def steering(namespace: Namespace) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import uvloop
 from structlog.testing import CapturingLogger
 
 from kubespan.linux import apply as module
-from kubespan.linux import pace
+from kubespan.linux import nft, pace
 from kubespan.linux.apply import Applier, remove_leftovers
 from kubespan.linux.kernel import Kernel
 from kubespan.linux.report import Report
@@ -23,7 +23,7 @@ from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.errors import SystemFault
 from kubespan.model.finding import FindingKind
 from tests.linux.plans import PLAN, plan
-from tests.linux.steered import Loop, link, quiet_log, run_in, steering
+from tests.linux.steered import Loop, by_name, link, quiet_log, run_in, steering
 from tests.netns.namespace import Namespace
 from tests.peers import need
 
@@ -35,10 +35,10 @@ Work = Callable[["Steered"], Coroutine[Any, Any, None]]
 class Steered:
     """An applier at work, what it reported by itself, and what it logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Callable[[], int]) -> None:
         log, self.logged = quiet_log()
         self.reports: asyncio.Queue[Report] = asyncio.Queue()
-        self.applier = Applier(log, self.reports.put_nowait)
+        self.applier = Applier(log, index, self.reports.put_nowait)
 
     async def until_done(self, *expected: str) -> None:
         """Wait until all this was done without being asked for."""
@@ -47,9 +47,14 @@ class Steered:
             missing -= set((await asyncio.wait_for(self.reports.get(), WAIT)).done)
 
 
-def steered(namespace: Namespace, work: Work, loop: Loop | None = None) -> CapturingLogger:
+def steered(
+    namespace: Namespace,
+    work: Work,
+    loop: Loop | None = None,
+    index: Callable[[], int] = by_name,
+) -> CapturingLogger:
     async def main() -> CapturingLogger:
-        made = Steered()
+        made = Steered(index)
         made.applier.start()
         try:
             await work(made)
@@ -74,6 +79,7 @@ def tun(namespace: Namespace) -> Iterator[Tun]:
 
 RULE4 = "add IPv4 rule 32500: fwmark 0x40/0x60 lookup 180"
 RULE6 = "add IPv6 rule 32500: fwmark 0x40/0x60 lookup 180"
+REFUSE4 = "add IPv4 route 0.0.0.0/0 in table 180 that refuses"
 REFUSE6 = "add IPv6 route ::/0 in table 180 that refuses"
 ENTER6 = "add IPv6 route ::/0 in table 180 into the mesh"
 LOAD = "load nftables table inet kubespan"
@@ -173,6 +179,46 @@ def test_the_link_may_come_later_and_go(namespace: Namespace) -> None:
     assert said.kwargs["failure"] == "open the way into kubespan: No such device"
 
 
+def test_a_link_that_only_has_its_name_gets_nothing(namespace: Namespace, tun: Tun) -> None:
+    """Ours is renamed first, and followed; then it is deleted."""
+
+    async def work(host: Steered) -> None:
+        await host.applier.apply(PLAN)
+        namespace.ip("link", "set", "kubespan", "name", "mesh0")
+        namespace.ip("link", "add", "kubespan", "type", "bridge")
+        report = await host.applier.apply(plan(mtu=1300))
+        assert report.failures == ()
+        assert [finding.kind for finding in report.findings] == [FindingKind.FOREIGN_LINK]
+        assert "default dev mesh0 proto static metric 1 mtu 1300" in steering(namespace)["routes"]
+        assert link(namespace) == (False, 1500, ())
+        namespace.ip("link", "del", "mesh0")
+        report = await host.applier.apply(PLAN)
+        assert [failure.errno for failure in report.failures] == [ENODEV]
+        assert [finding.kind for finding in report.findings] == [FindingKind.FOREIGN_LINK]
+        assert steering(namespace)["routes"] == ["unreachable default proto static metric 27507"]
+        assert link(namespace) == (False, 1500, ())
+        await host.applier.remove()
+
+    steered(namespace, work, index=tun.index_here)
+    assert link(namespace) == (False, 1500, ())
+
+
+def test_a_link_of_its_name_is_heard_of(namespace: Namespace, tun: Tun) -> None:
+    async def work(host: Steered) -> None:
+        await host.applier.apply(PLAN)
+        namespace.ip("link", "set", "kubespan", "name", "mesh0")
+        namespace.ip("link", "add", "kubespan", "type", "bridge")
+        found = await asyncio.wait_for(host.reports.get(), WAIT)
+        assert [finding.kind for finding in found.findings] == [FindingKind.FOREIGN_LINK]
+        namespace.ip("link", "set", "mesh0", "down")
+        await host.until_done("set link up with MTU 1420", ENTER6)
+        namespace.ip("link", "del", "kubespan")
+        gone = await asyncio.wait_for(host.reports.get(), WAIT)
+        assert (gone.failures, gone.findings) == ((), ())
+
+    steered(namespace, work, index=tun.index_here)
+
+
 def test_what_is_removed_stays_removed(namespace: Namespace, tun: Tun) -> None:
     async def work(host: Steered) -> None:
         await host.applier.apply(PLAN)
@@ -260,8 +306,27 @@ def test_what_is_refused_is_tried_again(
     async def work(host: Steered) -> None:
         report = await host.applier.apply(PLAN)
         assert [failure.errno for failure in report.failures] == [EACCES] * 2
+        assert report.leaks == ()  # its packets are refused
         namespace.sysctl("net/ipv6/conf/kubespan/disable_ipv6", 0)
         await host.until_done("add address fd00:0:0:2::1/64")
+
+    steered(namespace, work)
+
+
+def test_what_lets_packets_out_in_clear_is_told_from_the_rest(
+    namespace: Namespace, tun: Tun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namespace.ip("route", "add", "throw", "default", "table", "180", "metric", "27507")
+
+    async def work(host: Steered) -> None:
+        report = await host.applier.apply(PLAN)
+        assert [str(failure) for failure in report.leaks] == [f"{REFUSE4}: File exists"]
+        monkeypatch.setattr(nft, "load", refuse)
+        report = await host.applier.apply(plan(mtu=1300))
+        assert [failure.operation for failure in report.leaks] == [REFUSE4, LOAD]
+
+    async def refuse(_: object) -> None:
+        raise SystemFault("load", EACCES)
 
     steered(namespace, work)
 
@@ -269,7 +334,7 @@ def test_what_is_refused_is_tried_again(
 def test_a_kernel_that_cannot_be_read(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_: object) -> Facts:
+    async def refuse(*_: object) -> Facts:
         raise SystemFault("read routes and rules", EACCES)
 
     monkeypatch.setattr(Kernel, "read", refuse)
@@ -277,12 +342,13 @@ def test_a_kernel_that_cannot_be_read(
     async def work(host: Steered) -> None:
         for report in (await host.applier.apply(PLAN), await host.applier.remove()):
             assert [failure.errno for failure in report.failures] == [EACCES]
+        assert (await host.applier.apply(PLAN)).leaks == report.failures
 
     steered(namespace, work)
 
 
 def test_stopping_before_starting_is_nothing(namespace: Namespace) -> None:
     async def main() -> None:
-        await Steered().applier.stop()
+        await Steered(by_name).applier.stop()
 
     run_in(namespace, main)

@@ -67,6 +67,13 @@ def test_an_entrance_of_a_link_that_is_not_there_is_somebody_elses() -> None:
     assert [finding.kind for finding in found] == [FindingKind.FOREIGN_ROUTE] * 2
 
 
+def test_a_link_that_only_has_the_name_of_the_meshs() -> None:
+    (finding,) = foreign_findings(replace(WHOLE, namesake=9))
+    assert finding.kind is FindingKind.FOREIGN_LINK
+    assert "kubespan" in finding.text
+    assert "ip link set dev kubespan name" in finding.next
+
+
 def test_a_route_elsewhere_does_not_matter() -> None:
     route = Route(Prefix.parse("2001:db8::/64"), 254, RouteKind.REFUSED, 27507)
     assert foreign_findings(Facts(routes=(route,))) == ()

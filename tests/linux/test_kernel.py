@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from errno import EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, EPERM, ESRCH
 from functools import partial
@@ -27,7 +28,7 @@ from kubespan.linux.steering import (
 from kubespan.linux.tun import create_tun
 from kubespan.model.errors import SystemFault
 from tests.linux.plans import ADDRESS, ENTRANCES, PLAN, REFUSALS, RULES
-from tests.linux.steered import run_in, steering
+from tests.linux.steered import by_name, run_in, steering
 from tests.netns.namespace import Namespace
 
 WAIT = 10.0
@@ -75,7 +76,7 @@ def tun(namespace: Namespace) -> Iterator[int]:
 
 
 async def bring(kernel: Kernel) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
-    facts = await kernel.read()
+    facts = await kernel.read(by_name())
     steps = (*guarding_steps(PLAN, facts), *entering_steps(PLAN, facts))
     return await kernel.perform(steps)
 
@@ -87,14 +88,14 @@ def test_a_plan_is_brought_about_read_back_and_removed(namespace: Namespace, tun
     async def work(kernel: Kernel, _: Told) -> None:
         done, failures = await bring(kernel)
         assert (len(done), failures) == (9, ())
-        facts = await kernel.read()
+        facts = await kernel.read(by_name())
         assert facts.link is not None
         assert set(facts.routes) >= set(REFUSALS)
         assert set(facts.rules) >= set(RULES)
         assert await bring(kernel) == ((), ())
         removed, failures = await kernel.perform(removing_steps(facts))
         assert (len(removed), failures) == (8, ())
-        assert removing_steps(await kernel.read()) == ()
+        assert removing_steps(await kernel.read(by_name())) == ()
 
     with_kernel(namespace, work)
     after = steering(namespace)
@@ -105,7 +106,7 @@ def test_a_plan_is_brought_about_read_back_and_removed(namespace: Namespace, tun
 @pytest.mark.netns
 def test_no_link_and_an_empty_host(namespace: Namespace) -> None:
     async def work(kernel: Kernel, _: Told) -> None:
-        facts = await kernel.read()
+        facts = await kernel.read(by_name())
         assert (facts.link, facts.addresses, facts.routes) == (None, (), ())
         assert {rule.priority for rule in facts.rules} == {0, 32766, 32767}
 
@@ -147,7 +148,7 @@ def test_what_matters_is_told_once_it_listens(namespace: Namespace, tun: int) ->
     async def work(kernel: Kernel, told: Told) -> None:
         assert await told.next() == "change"  # it listens
         await bring(kernel)
-        await kernel.read()
+        await kernel.read(by_name())
         await kernel.listen_to_table()
         await kernel.listen_to_table()
         for command in (
@@ -225,7 +226,7 @@ def with_library(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> Facts
         kernel = Kernel("kubespan", lambda: None, lambda: None)
         kernel.start()
         try:
-            return await kernel.read()
+            return await kernel.read(by_name())
         finally:
             kernel.stop()
 
@@ -243,6 +244,22 @@ def with_library(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> Facts
 )
 def test_reading_goes_on(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
     assert with_library(monkeypatch, FakeLibrary(*errors)) == Facts()
+
+
+@pytest.mark.parametrize(("errno", "versions"), [(EAFNOSUPPORT, (4,)), (EPERM, (4, 6))])
+def test_which_versions_of_ip_the_host_has(
+    monkeypatch: pytest.MonkeyPatch, errno: int, versions: tuple[int, ...]
+) -> None:
+    """`ipv6.disable=1` on the kernel's command line is how Linux comes to have no IPv6."""
+    genuine = socket.socket
+
+    def make(family: int = -1, *others: Any, **words: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno, "no such socket")
+        return genuine(family, *others, **words)
+
+    monkeypatch.setattr(socket, "socket", make)
+    assert with_library(monkeypatch, FakeLibrary()).versions == versions
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ def test_joined() -> None:
     parts = (Report(("a", "b")), Report(), Report(("c",), (FAILURE,)), Report(findings=(FINDING,)))
     assert joined(*parts) == Report(("a", "b", "c"), (FAILURE,), (FINDING,))
     assert joined() == Report()
+    leak = Report((), (FAILURE,), (), (FAILURE,))
+    assert joined(Report(("a",)), leak, Report()) == Report(("a",), (FAILURE,), (), (FAILURE,))
 
 
 def test_a_failure_says_what_and_why() -> None:

@@ -111,8 +111,9 @@ def test_routes(attributes: dict[str, Any], fields: dict[str, Any], route: Route
     [
         (Message({}, event="RTM_DELRULE"), True),
         (Message({}, event="RTM_NEWRULE"), True),
-        (Message({"IFLA_IFNAME": "kubespan"}, event="RTM_NEWLINK"), True),
-        (Message({"IFLA_IFNAME": "eth0"}, event="RTM_NEWLINK"), False),
+        (Message({"IFLA_IFNAME": "kubespan"}, event="RTM_NEWLINK", index=8), True),
+        (Message({"IFLA_IFNAME": "renamed"}, event="RTM_NEWLINK", index=7), True),
+        (Message({"IFLA_IFNAME": "eth0"}, event="RTM_NEWLINK", index=8), False),
         (Message({}, event="RTM_DELADDR", index=7), True),
         (Message({}, event="RTM_DELADDR", index=8), False),
         (Message({"RTA_TABLE": 180}, event="RTM_DELROUTE"), True),

@@ -72,6 +72,14 @@ def test_a_new_link_is_opened() -> None:
     assert steps == (Step(Verb.SET, LINK), *add(ON_LINK, *ENTRANCES))
 
 
+def test_of_a_version_that_the_host_lacks_nothing_is_made() -> None:
+    facts = Facts(DOWN, versions=(4,))
+    assert guarding_steps(PLAN, facts) == add(REFUSALS[0], RULES[0])
+    assert entering_steps(PLAN, facts) == (Step(Verb.SET, LINK), *add(ENTRANCES[0]))
+    whole = Facts(LINK, (), RULES[:1], (ENTRANCES[0], REFUSALS[0]), versions=(4,))
+    assert (*guarding_steps(PLAN, whole), *entering_steps(PLAN, whole)) == ()
+
+
 def test_what_is_right_is_left_alone() -> None:
     assert guarding_steps(PLAN, WHOLE) == ()
     assert entering_steps(PLAN, WHOLE) == ()

@@ -176,6 +176,36 @@ def test_the_namespace_follows_the_interface(
 
 
 @pytest.mark.netns
+def test_the_index_is_that_of_the_interface_and_of_none_of_its_name(
+    namespace: Namespace, elsewhere: Namespace, make: Make
+) -> None:
+    tun = make("wg0")
+    index = namespace.inside(tun.index_here)
+    assert index == namespace.inside(lambda: socket.if_nametoindex("wg0"))
+    namespace.ip("link", "set", "wg0", "name", "other")
+    namespace.ip("link", "add", "wg0", "type", "bridge")
+    assert namespace.inside(tun.index_here) == index
+    namespace.ip("link", "set", "other", "netns", elsewhere.name)
+    namespace.ip("link", "set", "wg0", "name", "other")
+    assert namespace.inside(tun.index_here) == 0
+    assert elsewhere.inside(tun.index_here) > 0
+    elsewhere.ip("link", "del", "other")
+    assert elsewhere.inside(tun.index_here) == 0
+
+
+@pytest.mark.netns
+def test_the_index_where_namespaces_cannot_be_asked_for(
+    namespace: Namespace, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels before 5.7 do not know how."""
+    monkeypatch.setattr(module, "TUNGETDEVNETNS", 0x54FF)
+    tun = make("wg0")
+    assert namespace.inside(tun.index_here) == namespace.inside(
+        lambda: socket.if_nametoindex("wg0")
+    )
+
+
+@pytest.mark.netns
 def test_a_deleted_interface(namespace: Namespace, make: Make) -> None:
     tun = make("wg0")
     namespace.ip("link", "del", "wg0")

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubespan.mesh import peers
-from kubespan.mesh.peers import Ourselves, PeerPlanner, PeerSpecs, claim
+from kubespan.mesh.peers import MOST_PUBLIC, Ourselves, PeerPlanner, PeerSpecs, claim
 from kubespan.mesh.problem import ProblemCode
 from kubespan.model.address import Prefix
+from kubespan.model.constants import MAX_AFFILIATES
 from kubespan.model.ipset import IPSet
 from kubespan.model.resources import Affiliate, KubeSpanAffiliate
 from tests.mesh.affiliates_of import affiliate, key
@@ -111,6 +112,42 @@ def test_nobody_is_given_everything_or_what_is_everybodys(claimed: str) -> None:
     assert "no host's own" in problem.text
 
 
+SIXTEENTHS = [f"{16 * number}.0.0.0/4" for number in range(1, 14)]
+"""All of the internet, in pieces."""
+
+
+@pytest.mark.parametrize(
+    ("networks", "given"),
+    [
+        (SIXTEENTHS, []),
+        ([f"{number}.0.0.0/8" for number in range(20, 100)], []),
+        (["16.0.0.0/4", "10.244.3.0/24", "2001:db8:1::/64"], ["10.244.3.0/24", "2001:db8:1::/64"]),
+        (["32.0.0.0/11", "33.0.0.0/32"], []),
+        (["32.0.0.0/11"], ["32.0.0.0/11"]),
+        (["10.0.0.0/7"], []),
+        (
+            ["10.0.0.0/8", "172.16.0.0/12", "fd40::/12"],
+            ["10.0.0.0/8", "172.16.0.0/12", "fd40::/12"],
+        ),
+        (["2000::/3"], []),
+        (["2000::/17", "2001::/16"], []),
+        (["2001::/16"], ["2001::/16"]),
+        (["fc00::/7"], []),
+    ],
+)
+def test_nobody_is_given_much_of_the_internet(networks: list[str], given: list[str]) -> None:
+    specs = plan(affiliate("a", 2, networks=networks))
+    assert allowed(specs) == [given]
+    assert [problem.code for problem in specs.problems] == (
+        [] if given == networks else [ProblemCode.OVERLAP]
+    )
+
+
+def test_all_that_a_service_takes_are_given_half_of_the_internet_at_most() -> None:
+    assert MAX_AFFILIATES * MOST_PUBLIC[4] <= 1 << 31
+    assert MAX_AFFILIATES * MOST_PUBLIC[6] <= 1 << 124  # of 2000::/3
+
+
 def test_claims_are_remembered_until_the_affiliate_changes_or_goes() -> None:
     planner = PeerPlanner()
     a, b = affiliate("a", 2, networks=["10.0.0.0/24"]), affiliate("b", 3)
@@ -170,7 +207,8 @@ looks = st.tuples(st.lists(changes, max_size=4), st.sampled_from([OURSELVES] * 9
 def one_after_the_other(present: dict[str, Affiliate], ourselves: Ourselves) -> list[IPSet]:
     """Give everybody, in order, what is left of its claim."""
     given_away, keys = [], {ourselves.public_key}
-    left = IPSet.of(Prefix.parse("0.0.0.0/0"), Prefix.parse("::/0")) - ourselves.reserved
+    left = IPSet.of(Prefix.parse("0.0.0.0/0"), Prefix.parse("::/0"))
+    left -= ourselves.addresses | ourselves.services
     for node_id, one in sorted(present.items()):
         kubespan = one.kubespan
         if kubespan is None or node_id == ourselves.node_id or kubespan.public_key in keys:

@@ -8,6 +8,9 @@ from ipaddress import IPv6Address, ip_address
 from time import process_time
 from typing import Any
 
+import pytest
+
+from kubespan.mesh.problem import ProblemCode
 from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
@@ -89,11 +92,37 @@ def test_we_do_not_dial_ourselves() -> None:
 
 
 def test_what_is_reserved_is_no_peers() -> None:
-    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
+    outcome = look(Facts((PEER,), own_addresses=frozenset({ip_address("192.0.2.2")})))
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
     assert len(outcome.problems) == 1
     thief = replace(PEER, addresses=(IDENTITY.address,))
     assert list(map(str, look(Facts((thief,))).specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+
+
+def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
+    """We reach it outside the mesh at that address, which is its own all the same."""
+    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+    assert outcome.problems == ()
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_our_pod_networks_are_no_peers(is_told: bool) -> None:
+    """They are on this host, whoever is told of them."""
+    ours = (Prefix.parse("10.244.3.0/24"), Prefix.parse("fd00:10:244:3::/64"))
+    thief = affiliate(
+        "b",
+        2,
+        addresses=["10.244.3.9", "192.0.2.2"],
+        networks=["10.244.2.0/23", "fd00:10:244:3:8000::/65"],
+    )
+    node = replace(config(advertise_kubernetes_networks=is_told), pod_networks=ours)
+    outcome = reconciler().reconcile(node, Facts((thief,)), 2.0)
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["10.244.2.0/24", "192.0.2.2/32"]
+    assert list(map(str, outcome.network.steered)) == ["10.244.2.0/24", "192.0.2.2/32"]
+    (problem,) = outcome.problems
+    assert (problem.code, problem.peer) == (ProblemCode.OVERLAP, "host-b")
+    assert "pods" in problem.text
 
 
 def test_the_configuration_decides_about_routing_and_size() -> None:

@@ -86,6 +86,26 @@ def test_pod_networks_are_told_and_reached(mesh: Mesh) -> None:
     assert "10.244.3.1" not in item["spec"]["addresses"]
 
 
+def test_pod_networks_stay_ours_whoever_claims_them(mesh: Mesh) -> None:
+    ana, ben = pair(mesh)
+    pods: dict[str, object] = {"podNetworks": ["10.244.3.0/24"]}
+    ana.wants = Wants(own=pods)
+    assert ana.apply()["changed"] == ["pod_networks"]
+    ben.wants = Wants(
+        {"advertiseKubernetesNetworks": True}, {"podNetworks": ["10.244.3.128/25", "10.244.4.0/24"]}
+    )
+    ben.apply()
+    mesh.until("ben's other network is steered", lambda: "10.244.4.0/24" in steered(ana))
+    assert "10.244.3.128" not in steered(ana)
+    (problem,) = ana.status()["problems"]
+    assert (problem["code"], problem["peer"]) == ("KS-OVERLAP", "ben")
+
+
+def steered(node: Node) -> str:
+    """Return the node's nftables table."""
+    return node.leftovers()["table"]
+
+
 def test_what_cannot_be_changed_is_refused(mesh: Mesh) -> None:
     ana, _ = pair(mesh)
     file = ana.folder / "other.yaml"

@@ -48,6 +48,8 @@ def test_operations_are_those_of_sets(one: list[Prefix], other: list[Prefix]) ->
     assert all(address in a for address in members(one))
     assert not any(address in a for address in members(other) - members(one))
     assert bool(a) == bool(one)
+    assert a.size(4) + a.size(6) == len(members(one))
+    assert a.size(4) == sum(address.version == 4 for address in members(one))
 
 
 @given(prefixes=prefix_lists)

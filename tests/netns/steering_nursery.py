@@ -18,7 +18,7 @@ from kubespan.linux.apply import Applier
 from kubespan.linux.tun import create_tun
 from kubespan.model.address import Prefix
 from kubespan.model.plan import NetworkPlan
-from tests.linux.steered import quiet_log
+from tests.linux.steered import by_name, quiet_log
 
 MEMBERS = ("10.0.2.0/24", "2001:db8:77::/64")
 
@@ -44,7 +44,7 @@ def say(word: str) -> None:
 async def apply(plan: NetworkPlan) -> None:
     """Apply a plan with an interface of our own, and stay."""
     create_tun("kubespan")
-    applier = Applier(quiet_log()[0])
+    applier = Applier(quiet_log()[0], by_name)
     applier.start()
     report = await applier.apply(plan)
     assert report.failures == (), report.failures

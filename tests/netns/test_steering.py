@@ -21,7 +21,7 @@ import pytest
 
 from kubespan.linux.apply import Applier, remove_leftovers
 from kubespan.linux.tun import Tun, create_tun
-from tests.linux.steered import quiet_log, run_in, steering
+from tests.linux.steered import by_name, quiet_log, run_in, steering
 from tests.netns.capture import Capture, Packet
 from tests.netns.namespace import Namespace, run
 from tests.netns.steering_nursery import PLANS
@@ -69,7 +69,7 @@ class Host:
         """Apply the plan, and die."""
 
         async def main() -> None:
-            applier = Applier(quiet_log()[0])
+            applier = Applier(quiet_log()[0], by_name)
             applier.start()
             report = await applier.apply(PLANS["a"])
             await applier.stop()
