@@ -23,6 +23,7 @@ from kubespan.cli.log import create_log, log_level
 from kubespan.cli.main import exit_code
 from kubespan.config.read import read_config
 from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.loglimit import LimitedLog
 from kubespan.daemon.process import Places, Start, bridge_log, serve
 from kubespan.daemon.reconfiguring import checked
 from kubespan.model.config import NodeConfig
@@ -84,8 +85,8 @@ def _run(
     written: NodeConfig, config: NodeConfig, places: Places, ready: Callable[[], object]
 ) -> None:
     level = log_level(os.environ)
-    log = create_log(level)
-    bridge_log(log, level)
+    limited = LimitedLog(create_log(level), level)
+    bridge_log(limited.log, level)
     try:
         listener = listen_for_clients(places.socket, places.group)
     except SystemFault as fault:
@@ -96,7 +97,7 @@ def _run(
     try:
         # Before there is an event loop: it asks the kernel, which blocks.
         start = Start(config, written, Announcing(config, checked(config)), places)
-        uvloop.run(serve(start, listener, log, ready))
+        uvloop.run(serve(start, listener, limited, ready))
     finally:
         listener.close()
 

@@ -16,6 +16,7 @@ from kubespan.api.listener import DIRECTORY as WIREGUARD_SOCKETS
 from kubespan.api.listener import Listener
 from kubespan.api.resource_server import SOCKET, ResourceServer
 from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.loglimit import LimitedLog
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.window import NodeWindow
 from kubespan.linux.syscall import forbid_core_dumps
@@ -57,9 +58,20 @@ class Start:
 
 
 async def serve(
-    start: Start, listener: Listener, log: FilteringBoundLogger, ready: Callable[[], object]
+    start: Start, listener: Listener, limited: LimitedLog, ready: Callable[[], object]
 ) -> None:
     """Be a node until asked to leave, by a signal or through the window. Raises KubespanError."""
+    telling = asyncio.create_task(limited.follow())
+    try:
+        await _serve(start, listener, limited.log, ready)
+    finally:
+        telling.cancel()
+        limited.tell()
+
+
+async def _serve(
+    start: Start, listener: Listener, log: FilteringBoundLogger, ready: Callable[[], object]
+) -> None:
     forbid_core_dumps()
     sockets = start.places.wireguard
     node = MeshNode(start.config, start.written, start.announcing, log, sockets)
