@@ -21,7 +21,10 @@ from kubespan.daemon.node import MeshNode
 from kubespan.daemon.window import NodeWindow
 from kubespan.linux.syscall import forbid_core_dumps
 from kubespan.linux.systemd import notify
+from kubespan.linux.userns import owns_network
+from kubespan.mesh.problem import ProblemCode
 from kubespan.model.config import NodeConfig
+from kubespan.model.errors import ConfigError
 
 LEAVE_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -73,6 +76,7 @@ async def _serve(
     start: Start, listener: Listener, log: FilteringBoundLogger, ready: Callable[[], object]
 ) -> None:
     forbid_core_dumps()
+    _require_network()
     sockets = start.places.wireguard
     node = MeshNode(start.config, start.written, start.announcing, log, sockets)
     server = ResourceServer(NodeWindow(node, log), listener, start.config.metrics_address)
@@ -92,6 +96,15 @@ async def _serve(
         notify("STOPPING=1")
         await server.stop()
     log.info("left the mesh")
+
+
+def _require_network() -> None:
+    if not owns_network():
+        raise ConfigError(
+            f"{ProblemCode.USER_NAMESPACE.value}: root of a user namespace has no say over the"
+            " network outside it; run it in a network namespace of its own (unshare -Urn), or"
+            " outside"
+        )
 
 
 def bridge_log(log: FilteringBoundLogger, level: int) -> None:
