@@ -23,6 +23,8 @@ from kubespan.cli.log import create_log, log_level
 from kubespan.cli.main import exit_code
 from kubespan.config.read import read_config
 from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.logfile import LogFile
+from kubespan.daemon.loglimit import LimitedLog
 from kubespan.daemon.process import Places, Start, bridge_log, serve
 from kubespan.daemon.reconfiguring import checked
 from kubespan.model.config import NodeConfig
@@ -30,7 +32,6 @@ from kubespan.model.errors import ConfigError, KubespanError, SystemFault
 
 GROUP_VARIABLE: Final = "KUBESPAN_GROUP"
 READY: Final = b"."
-LOG_MODE: Final = 0o600
 STEER_PATIENCE: Final = 45.0
 """Seconds after which whoever called is told that the mesh is not steered: what the system refuses
 is tried again after half a minute."""
@@ -65,19 +66,20 @@ def up(file: str, detach: bool, state: str | None, group: str) -> None:
     them into it. `kubespan down`, SIGTERM or Ctrl-C end it and leave nothing behind. It is ready
     once nothing for members can go out in clear; with --detach it ends if that cannot be had.
 
-    KUBESPAN_LOG says how much is logged: debug, info, warning or error; in the background that goes
-    into a file beside the socket. KUBESPAN_METRICS_ADDR is
-    where metrics are served, in place of what the configuration says.
+    KUBESPAN_LOG says how much is logged: debug, info, warning or error. In the background that goes
+    into a file beside the socket, /run/kubespan/kubespan.log, and the older one kubespan.log.1, of
+    8 MiB at most each. KUBESPAN_METRICS_ADDR is where metrics are served, in place of what the
+    configuration says.
     """
     loaded = read_config(file)
     for ignored in loaded.ignored:
-        click.echo(f"kubespan: ignored: {ignored}", err=True)
+        click.echo(f"kubespan: ignored: line {ignored.place.line}: {ignored.path}", err=True)
     places = Places(Path(default_socket()), group)
     run = partial(_run, loaded.config, _with_environment(loaded.config, state), places)
     if detach:
-        _detach(partial(run, patience=STEER_PATIENCE), places.log)
+        _detach(run)
     else:
-        run(lambda: None, patience=None)
+        run(None)
 
 
 def _with_environment(config: NodeConfig, state: str | None) -> NodeConfig:
@@ -85,17 +87,11 @@ def _with_environment(config: NodeConfig, state: str | None) -> NodeConfig:
     return replace(config, state_directory=state or config.state_directory, metrics_address=metrics)
 
 
-def _run(
-    written: NodeConfig,
-    config: NodeConfig,
-    places: Places,
-    ready: Callable[[], object],
-    *,
-    patience: float | None,
-) -> None:
+def _run(written: NodeConfig, config: NodeConfig, places: Places, waiting: int | None) -> None:
+    """Be a node; `waiting` is the pipe of whoever waits until it is one in the background."""
     level = log_level(os.environ)
-    log = create_log(level)
-    bridge_log(log, level)
+    limited = LimitedLog(create_log(level), level)
+    bridge_log(limited.log, level)
     try:
         listener = listen_for_clients(places.socket, places.group)
     except SystemFault as fault:
@@ -104,14 +100,22 @@ def _run(
             " another place"
         ) from fault
     try:
+        # Not before: a node that runs here already is writing it.
+        ready = _ready(waiting, places.log)
         # Before there is an event loop: it asks the kernel, which blocks.
-        start = Start(config, written, Announcing(config, checked(config)), places)
-        uvloop.run(serve(start, listener, log, ready, patience))
+        patience = None if waiting is None else STEER_PATIENCE
+        start = Start(config, written, Announcing(config, checked(config)), places, patience)
+        uvloop.run(serve(start, listener, limited, ready))
     finally:
         listener.close()
 
 
-def _detach(run: Callable[[Callable[[], object]], None], log: Path) -> None:
+def _ready(waiting: int | None, log: Path) -> Callable[[], object]:
+    """Return what is to be done once the mesh is steered. Raises KubespanError."""
+    return (lambda: None) if waiting is None else partial(_tell_ready, waiting, LogFile(log))
+
+
+def _detach(run: Callable[[int], None]) -> None:
     """Run in a process of its own; return when that is ready, or exit as it does if it ends first.
 
     There is no thread yet, so a fork copies everything there is.
@@ -130,7 +134,7 @@ def _detach(run: Callable[[Callable[[], object]], None], log: Path) -> None:
     os.setsid()
     code = 0
     try:
-        run(partial(_tell_ready, writing, log))
+        run(writing)
     except KubespanError as error:
         click.echo(f"kubespan: {error}", err=True)
         code = exit_code(error)
@@ -140,13 +144,9 @@ def _detach(run: Callable[[Callable[[], object]], None], log: Path) -> None:
     os._exit(code)
 
 
-def _tell_ready(writing: int, log: Path) -> None:
+def _tell_ready(waiting: int, log: LogFile) -> None:
     """Let the one that was called return; from now on what is said is in the log."""
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, LOG_MODE)
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for stream, place in ((0, null), (1, said), (2, said)):
-        os.dup2(place, stream)
-    os.close(null)
-    os.close(said)
-    os.write(writing, READY)
-    os.close(writing)
+    log.take_over()
+    log.keep_small()
+    os.write(waiting, READY)
+    os.close(waiting)

@@ -87,6 +87,16 @@ class View:
         """Say that this is wrong, and what to write instead."""
         self.findings.add_mistake(self.node.place, self.steps, message)
 
+    def ignore(self, *steps: str) -> None:
+        """Say that what is further down is ignored: at its key, or the last one on the way."""
+        node: Node | None = self.node
+        place = self.node.place
+        for step in steps:
+            if isinstance(node, Mapping) and step in node.entries:
+                place = node.entries[step].place
+            node = child(node, step) if node is not None else None
+        self.findings.add_ignored(place, (*self.steps, *steps))
+
 
 def child(node: Node, step: str | int) -> Node | None:
     """Return what is one step below, None if there is nothing."""

@@ -48,7 +48,7 @@ def node_config(documents: Documents, findings: Findings, *, is_whole: bool) -> 
         cluster_secret=cluster_secret,
         kubespan=generations.kubespan(),
         services=generations.services(),
-        kubernetes_registry=generations.has_kubernetes_registry,
+        kubernetes_registry=generations.kubernetes_registry(),
         machine_type=generations.machine_type(),
         **(mean_own(*own) if own else {}),
     )
@@ -104,11 +104,13 @@ class _Generations:
         service = mean_legacy_service(section, view)
         return given if service is None else (service,)
 
-    @property
-    def has_kubernetes_registry(self) -> bool:
-        """Whether the Kubernetes API is asked, too."""
+    def kubernetes_registry(self) -> bool:
+        """Return whether Talos asks the Kubernetes API, too; say that nobody does here."""
         discovery = self.legacy.cluster.discovery
-        return discovery is not None and discovery.has_kubernetes
+        if discovery is None or not discovery.has_kubernetes:
+            return False
+        self.view.ignore("cluster", "discovery", "registries", "kubernetes")
+        return True
 
     def machine_type(self) -> MachineType:
         """Return the type of the machine."""

@@ -16,11 +16,15 @@ from kubespan.api.listener import DIRECTORY as WIREGUARD_SOCKETS
 from kubespan.api.listener import Listener
 from kubespan.api.resource_server import SOCKET, ResourceServer
 from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.loglimit import LimitedLog
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.window import NodeWindow
 from kubespan.linux.syscall import forbid_core_dumps
 from kubespan.linux.systemd import notify
+from kubespan.linux.userns import owns_network
+from kubespan.mesh.problem import ProblemCode
 from kubespan.model.config import NodeConfig
+from kubespan.model.errors import ConfigError
 
 LEAVE_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,20 +58,27 @@ class Start:
 
     announcing: Announcing
     places: Places
+    patience: float | None = None
+    """How many seconds it may take until the mesh is steered; None: any number."""
 
 
 async def serve(
-    start: Start,
-    listener: Listener,
-    log: FilteringBoundLogger,
-    ready: Callable[[], object],
-    patience: float | None,
+    start: Start, listener: Listener, limited: LimitedLog, ready: Callable[[], object]
 ) -> None:
-    """Be a node until asked to leave, by a signal or through the window. Raises KubespanError.
+    """Be a node until asked to leave, by a signal or through the window. Raises KubespanError."""
+    telling = asyncio.create_task(limited.follow())
+    try:
+        await _serve(start, listener, limited.log, ready)
+    finally:
+        telling.cancel()
+        limited.tell()
 
-    `patience` is how many seconds it may take until the mesh is steered; None: any number.
-    """
+
+async def _serve(
+    start: Start, listener: Listener, log: FilteringBoundLogger, ready: Callable[[], object]
+) -> None:
     forbid_core_dumps()
+    _require_network()
     sockets = start.places.wireguard
     node = MeshNode(start.config, start.written, start.announcing, log, sockets)
     server = ResourceServer(NodeWindow(node, log), listener, start.config.metrics_address)
@@ -82,11 +93,20 @@ async def serve(
 
     await server.start()
     try:
-        await node.run(tell_ready, patience)
+        await node.run(tell_ready, start.patience)
     finally:
         notify("STOPPING=1")
         await server.stop()
     log.info("left the mesh")
+
+
+def _require_network() -> None:
+    if not owns_network():
+        raise ConfigError(
+            f"{ProblemCode.USER_NAMESPACE.value}: root of a user namespace has no say over the"
+            " network outside it; run it in a network namespace of its own (unshare -Urn), or"
+            " outside"
+        )
 
 
 def bridge_log(log: FilteringBoundLogger, level: int) -> None:

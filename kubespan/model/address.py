@@ -183,7 +183,7 @@ def _prefix_advice(text: str) -> str:
     host, slash, _ = text.partition("/")
     greatest = 128 if ":" in host else 32
     example = "fd00::/8" if ":" in host else "10.0.0.0/8"
-    if not slash:
+    if not slash and text.isprintable():
         return f"{text!r} has no prefix length; write {text}/{greatest} for that one address"
     return (
         f"{text!r} is not a prefix; write an address, a slash and a length from 0 to {greatest},"

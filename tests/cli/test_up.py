@@ -28,6 +28,18 @@ def test_it_goes_into_the_background_when_the_mesh_is_steered(lone: LoneNode) ->
 
 
 @pytest.mark.netns
+def test_in_the_background_it_needs_a_log_of_its_own(lone: LoneNode) -> None:
+    lone.socket.parent.mkdir()
+    lone.socket.with_suffix(".log").symlink_to(lone.folder / "precious")
+    done = lone.run("up", "--detach")
+    assert done.returncode == 2
+    assert "kubespan.log" in done.stderr
+    assert lone.leftovers() == []
+    assert not (lone.folder / "precious").exists()
+    assert not lone.socket.exists()
+
+
+@pytest.mark.netns
 def test_in_the_background_it_says_why_it_could_not(lone: LoneNode) -> None:
     lone.namespace.ip("tuntap", "add", "kubespan", "mode", "tap")
     done = lone.run("up", "--detach")

@@ -6,7 +6,7 @@ import pytest
 
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import DiscoveryService
-from tests.config.reading import CLUSTER_ID, IDENTITY, SECRET, config, mistakes, places
+from tests.config.reading import CLUSTER_ID, IDENTITY, SECRET, config, load, mistakes, places
 
 SHORT = "AAAAAAAAAAAAAAAAAAAAAA=="
 
@@ -129,6 +129,29 @@ def test_registries_of_the_single_document(
         () if service is None else (DiscoveryService("legacy", service, service.endswith(":80")),)
     )
     assert found.kubernetes_registry is kubernetes
+
+
+KUBERNETES = "cluster.discovery.registries.kubernetes"
+
+
+@pytest.mark.parametrize(
+    ("discovery", "place"),
+    [
+        ("{enabled: true}", (4, 3)),
+        ("{enabled: true, registries: {service: {disabled: true}}}", (4, 30)),
+        ("{enabled: true, registries: {kubernetes: {disabled: false}}}", (4, 43)),
+        ("\n    enabled: true\n    registries:\n      kubernetes:\n        disabled: no", (7, 7)),
+        ("{enabled: true, registries: {kubernetes: {disabled: true}}}", None),
+        ("{enabled: false}", None),
+    ],
+)
+def test_the_kubernetes_registry_is_ignored_where_it_is_on(
+    discovery: str, place: tuple[int, int] | None
+) -> None:
+    found = load(legacy(discovery)).ignored
+    assert [(one.place.line, one.place.column, one.path) for one in found] == (
+        [] if place is None else [(*place, KUBERNETES)]
+    )
 
 
 def with_endpoint(endpoint: str) -> str:

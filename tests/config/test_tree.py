@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubespan.config.mistake import Findings, Place, Steps
-from kubespan.config.tree import Mapping, Scalar, View, child, without
+from kubespan.config.tree import Entry, Mapping, Scalar, View, child, without
 from tests.config.reading import node, view
 
 TREE = {"a": {"b": ["x", {"c": "y"}]}, "d": "z"}
@@ -89,6 +89,19 @@ def plain(tree: object) -> object:
     if isinstance(tree, Scalar):
         return tree.text or None
     return [plain(item) for item in getattr(tree, "items", ())]
+
+
+def test_what_is_ignored_is_at_its_key_or_at_the_last_on_the_way() -> None:
+    inner = Mapping(Place(2, 9), {"b": Entry(Place(3, 3), Scalar(Place(3, 6), "x"))})
+    whole = View(Mapping(Place(1, 1), {"a": Entry(Place(2, 2), inner)}), (), Findings())
+    for steps in (("a", "b"), ("a", "c"), ("a", "b", "d"), ("e",)):
+        whole.ignore(*steps)
+    assert [(one.place.line, one.place.column, one.path) for one in whole.findings.ignored] == [
+        (1, 1, "e"),
+        (2, 2, "a.c"),
+        (3, 3, "a.b"),
+        (3, 3, "a.b.d"),
+    ]
 
 
 def test_an_empty_mapping_is_nothing_to_look_at() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from kubespan.cli.log import create_log
 from kubespan.daemon.process import Places, bridge_log
 from tests.daemon.lone import PATIENCE, LoneNode
+from tests.peers import need
 
 
 def test_wg_finds_the_one_node_where_it_looks_and_others_beside_their_sockets() -> None:
@@ -43,6 +45,19 @@ def test_it_ends_in_peace_when_asked(lone: LoneNode, number: signal.Signals) -> 
     log = lone.log.read_text()
     assert 'event="the mesh is steered"' in log
     assert log.rstrip().endswith('event="left the mesh"')
+
+
+@pytest.mark.netns
+def test_the_root_of_a_user_namespace_is_told_why_it_cannot_be(lone: LoneNode) -> None:
+    need("unshare")
+    ip, netns, execute, name, *program = lone.command("up")
+    done = subprocess.run(
+        (ip, netns, execute, name, "unshare", "-Ur", *program),
+        env=lone.environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "kubespan: KS-USERNS: " in done.stderr
+    assert "unshare -Urn" in done.stderr
 
 
 @pytest.mark.netns

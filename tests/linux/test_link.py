@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from kubespan.linux import link as module
 from kubespan.linux.link import UNKNOWN, LinkMonitor, LinkState
 from kubespan.linux.tun import Tun, create_tun
 from kubespan.model.errors import SystemFault
+from tests.netns.lab import eventually
 from tests.netns.namespace import Namespace
 
 pytestmark = pytest.mark.netns
@@ -183,3 +186,33 @@ def test_our_own_namespace_is_told_from_others(namespace: Namespace) -> None:
         assert not module._is_own(descriptor)
         assert namespace.inside(lambda: module._is_own(descriptor))
     assert not module._is_own(descriptor)
+
+
+def reason_to_look(monitor: LinkMonitor) -> asyncio.Event | None:
+    """Return what the monitor waits for, None while it does something else."""
+    task = monitor._thread._task
+    coroutine: Any = task and task.get_coro()
+    while coroutine is not None and getattr(coroutine, "__name__", "") != "_watch":
+        coroutine = getattr(coroutine, "cr_await", None)
+    frame = coroutine and coroutine.cr_frame
+    is_due: asyncio.Event | None = frame and frame.f_locals.get("is_due")
+    return is_due if is_due and is_due._waiters else None
+
+
+def test_it_ends_though_it_is_woken_at_that_moment(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_AT_LEAST_EVERY", 3600.0)
+    watch.start()
+    eventually("it waits", lambda: reason_to_look(watch.monitor) is not None, WAIT)
+    is_due, thread = reason_to_look(watch.monitor), watch.monitor._thread
+
+    def wake_and_cancel() -> None:
+        assert is_due is not None
+        assert thread._task is not None
+        is_due.set()
+        asyncio.get_running_loop().call_soon(thread._task.cancel)
+
+    thread.call(wake_and_cancel)
+    thread._thread.join(WAIT)
+    assert not thread._thread.is_alive()

@@ -31,6 +31,10 @@ def test_codes_are_those_that_were_promised() -> None:
     }  # fmt: skip
 
 
+def test_every_code_is_said_somewhere() -> None:
+    assert {code.value for code in ProblemCode} - said() == set()
+
+
 def test_every_code_that_is_said_has_a_page_and_no_other_has() -> None:
     assert {path.stem for path in PAGES.glob("KS-*.md")} == said()
 

@@ -269,3 +269,10 @@ def test_ipv6_text_is_read_exactly_when_the_standard_library_reads_it(
 )
 def test_a_prefix_contains_what_shares_its_bits(prefix: str, address: str, contained: bool) -> None:
     assert Prefix.parse(prefix).contains(ip_address(address)) is contained
+
+
+@pytest.mark.parametrize("text", ["\x1e", "a\nb", "\u2028"])
+def test_what_is_wrong_with_a_prefix_is_said_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Prefix.parse(text)
+    assert len(str(raised.value).splitlines()) == 1
