@@ -54,7 +54,7 @@ class Host:
         return self.namespace.inside(lambda: self.runner.run(work))
 
     async def _steer(self) -> Applier:
-        applier = Applier(quiet_log()[0], self.reports.put_nowait)
+        applier = Applier(quiet_log()[0], self.tun.index_here, self.reports.put_nowait)
         applier.start()
         address, subnet = IPv6Address("fd00:0:0:2::1"), Prefix.parse("fd00:0:0:2::/64")
         await applier.apply(NetworkPlan(address, subnet, 1420, STEERED))

@@ -84,6 +84,7 @@ class Announcing:
         self._cache = AffiliateCache(directory.path, config.cluster_id, secret)
         self._seen_at: dict[str, int] = {}
         self._latest = 0
+        self._recalled = _claims([])
         self._is_due = asyncio.Event()
         self._saving = Lock()
 
@@ -114,6 +115,7 @@ class Announcing:
             tell(f"{self._cache.path}: the cache of members {recalled.fault.value}; not used")
         self._seen_at = {one.affiliate.node_id: one.seen_at for one in recalled.members}
         self._latest = max(self._seen_at.values(), default=0)
+        self._recalled = _claims([one.affiliate for one in recalled.members])
         services.remember({one.affiliate.node_id: one.affiliate for one in recalled.members})
 
     async def follow(
@@ -148,7 +150,7 @@ class Announcing:
     ) -> None:
         """Write the cache again and again, and soon after a change of members, until cancelled."""
         clock = asyncio.get_running_loop().time
-        written, due_at = _claims(members()), clock() + SAVE_INTERVAL
+        written, due_at = self._recalled, clock() + SAVE_INTERVAL
         while True:
             await asyncio.sleep(SETTLE_INTERVAL)
             present = members()

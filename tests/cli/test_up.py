@@ -86,7 +86,8 @@ def test_what_is_ignored_is_named(lone: LoneNode) -> None:
     lone.file.write_text(f"{CONFIG}---\napiVersion: v1alpha1\nkind: HostnameConfig\nhostname: x\n")
     done = lone.run("up", "--detach")
     assert done.returncode == 0, done.stderr
-    assert "HostnameConfig" in done.stderr
+    assert done.stderr.startswith("kubespan: ignored: line ")
+    assert ": HostnameConfig\n" in done.stderr
     assert lone.run("down").returncode == 0
 
 

@@ -262,6 +262,25 @@ def test_a_clock_that_is_behind_what_it_saw_itself(machine: Machine, config: Nod
     assert again.clock_behind(at - 1000.0) == 940.0
 
 
+def test_who_had_come_before_it_began_is_remembered_soon(
+    machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that is killed a moment after its start knows whom it has heard of."""
+    monkeypatch.setattr(announcings, "SAVE_INTERVAL", 3600.0)
+    announcing = Announcing(config, SECRET)
+
+    async def scenario() -> None:
+        services = services_of(announcing)
+        announcing.recall(services, lambda _: None)
+        saving = asyncio.ensure_future(
+            announcing.save_now_and_then(services, lambda: [Affiliate("a")])
+        )
+        await until((Path(config.state_directory) / "affiliates.cache").exists)
+        saving.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_who_has_come_is_remembered_soon(
     machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,12 +295,12 @@ def test_who_has_come_is_remembered_soon(
     monkeypatch.setattr(announcing, "save", save)
 
     async def scenario() -> None:
-        members = [Affiliate("a")]
+        members: list[Affiliate] = []
         saving = asyncio.ensure_future(
             announcing.save_now_and_then(services_of(announcing), lambda: [*members])
         )
         await asyncio.sleep(0.1)
-        members.append(Affiliate("b"))
+        members += [Affiliate("a"), Affiliate("b")]
         await until(lambda: bool(written))
         await asyncio.sleep(0.1)
         saving.cancel()
