@@ -23,6 +23,7 @@ from kubespan.config.value import (
     read,
     read_all,
 )
+from kubespan.mesh.peers import are_too_much
 from kubespan.model.address import Prefix
 from kubespan.model.config import StaticPeer
 from kubespan.model.constants import KUBESPAN_LISTEN_PORT
@@ -129,6 +130,11 @@ def _mean_peer(peer: Peer, view: View) -> StaticPeer | None:
     address = read(view.at("address"), peer.address, parse_address) if peer.address else None
     endpoints = read_all(view.at("endpoints"), peer.endpoints, parse_peer_endpoint)
     allowed_ips = read_all(view.at("allowedIPs"), peer.allowed_ips, Prefix.parse)
+    if are_too_much(allowed_ips):
+        view.at("allowedIPs").mistake(
+            "no host has so much of the internet, nor loopback, link-local or multicast networks;"
+            " write its own networks, public ones of a /16 or a /32 of IPv6 together at most"
+        )
     if name is None or public_key is None:
         return None
     return StaticPeer(name, public_key, address, endpoints, allowed_ips)

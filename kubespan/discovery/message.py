@@ -212,7 +212,8 @@ def _port(port: int) -> int:
 
 def _endpoint(address: IPAddress, port: int) -> Endpoint:
     endpoint = Endpoint(address, _port(port))
-    # One sealed blob must not make a whole cluster send handshakes to a group, or to itself.
-    if not endpoint.is_another_host:
+    # One sealed blob must not make a whole cluster send handshakes to a group, to itself, or to
+    # what a cloud has at a link-local address.
+    if not endpoint.is_another_host or address.is_link_local:
         raise BlobRefused(BlobReason.BAD_ADDRESS)
     return endpoint

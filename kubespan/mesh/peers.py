@@ -21,8 +21,11 @@ from kubespan.model.resources import Affiliate, KubeSpanAffiliate, KubeSpanPeerS
 NOBODYS: Final = IPSet.of(
     *map(Prefix.parse, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")),
     *map(Prefix.parse, ("255.255.255.255/32", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
+    # All of IPv4 by another name: RFC 6052, RFC 8215, RFC 4380, RFC 3056.
+    *map(Prefix.parse, ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")),
 )
-"""What is never routed to a peer: unspecified, loopback, link-local, multicast. RFC 6890."""
+"""What is never routed to a peer: unspecified, loopback, link-local, multicast, and what stands for
+IPv4 behind translators and tunnels. RFC 6890."""
 
 NOTHING: Final = IPSet()
 
@@ -32,12 +35,13 @@ NOT_PUBLIC: Final = NOBODYS | IPSet.of(
 )
 """What hosts may have as much of as they like. RFC 1918, RFC 6598, RFC 4193."""
 
-MOST_PUBLIC: Final = {4: 1 << 21, 6: 1 << 112}
-"""Public addresses that the networks of one host may have together, by version: a /11 and a /16.
+MOST_PUBLIC: Final = {4: 1 << 16, 6: 1 << 96}
+"""Public addresses that the networks of one host may have together, by version: a /16 and a /32.
 
 Who claims more claims the internet, at once or in pieces. As many hosts as a discovery service
-takes of a cluster, 1,024, together are given half of it at most. Talos has no such bound; what it
-announces are the pods of one host, a /24 as a rule.
+takes of a cluster, 1,024, together are given a sixty-fourth of IPv4 at most, and of IPv6 a /22,
+less than any registry has. Talos has no such bound; what it announces are the pods of one host, a
+/24 or a /64 as a rule.
 """
 
 
@@ -248,7 +252,11 @@ def _modest(networks: Sequence[Prefix]) -> tuple[Prefix, ...]:
 
 def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
     """Whether it claims networks that no host has; single addresses come as hosts have them."""
-    networks = kubespan.additional_addresses
+    return are_too_much(kubespan.additional_addresses)
+
+
+def are_too_much(networks: tuple[Prefix, ...]) -> bool:
+    """Tell whether they are more than one host has: much of the internet, or what is nobody's."""
     return _modest(networks) != networks or IPSet.of(*networks).overlaps(NOBODYS)
 
 

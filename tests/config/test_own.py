@@ -141,6 +141,8 @@ PEERS = [
     (peer(endpoints="192.0.2.1"), "endpoints: write a list"),
     (peer(allowedIPs="[10.0.0.1]"), "allowedIPs[0]: '10.0.0.1' has no prefix length"),
     (peer(allowedIPs=f"[{SECRET}]"), "allowedIPs[0]: 44 characters that may be a secret cannot"),
+    (peer(allowedIPs="[8.0.0.0/8]"), "allowedIPs: no host has so much of the internet"),
+    (peer(allowedIPs="['::/0']"), "allowedIPs: no host has so much of the internet"),
     (peer(allowedIps="[]"), "allowedIps: there is no such key here; did you mean allowedIPs?"),
 ]
 

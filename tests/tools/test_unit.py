@@ -46,6 +46,11 @@ def test_every_setting_is_one() -> None:
     assert [line for line in complaints if "is not executable" not in line] == []
 
 
+def test_a_node_that_is_not_ready_yet_is_not_stopped() -> None:
+    """It refuses meanwhile what might go out in clear, and would take that back."""
+    assert said("TimeoutStartSec") == ["infinity"]
+
+
 def said(setting: str) -> list[str]:
     """Return the words that the unit gives to a setting, one after another."""
     values = re.findall(rf"^{setting}=(.*)$", UNIT.read_text(), re.MULTILINE)
