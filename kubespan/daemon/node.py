@@ -209,7 +209,7 @@ class MeshNode:
         while True:
             self._woken.clear()
             outcome = self._look()
-            if self.steersman.is_done and not self.is_started:
+            if self.steersman.is_steering and not self.is_started:
                 self.is_started = True
                 ready()
             await asyncio.sleep(LOOK_INTERVAL)

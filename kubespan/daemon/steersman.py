@@ -84,10 +84,12 @@ class Steersman:
         return self._plan is not None
 
     @property
-    def is_done(self) -> bool:
-        """Whether the newest plan was brought to the kernel, so that nothing goes out in clear."""
-        is_applied = self._plan is not None and self._applied is self._plan
-        return is_applied and not self.report.leaks
+    def is_steering(self) -> bool:
+        """Whether a plan was brought to the kernel, so that nothing goes out in clear.
+
+        A newer one may wait: who waited for the newest would wait on whoever changes the plan.
+        """
+        return self._applied is not None and not self.report.leaks
 
     async def stop(self, *, remove: bool) -> None:
         """End; take everything back, or leave members' packets refused."""

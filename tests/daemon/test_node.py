@@ -147,7 +147,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.removals: list[bool] = []
-        self.report, self.has_plan, self.is_done, self.mtu = Report(), True, True, 1420
+        self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
@@ -215,7 +215,7 @@ def test_a_node_that_is_not_steered_in_time_says_why(
     said: str,
 ) -> None:
     stub = Stub()
-    stub.is_done, stub.report = False, Report(leaks=leaks)
+    stub.is_steering, stub.report = False, Report(leaks=leaks)
     with pytest.raises(Unsteered, match=said):
         run_with(stub, tmp_path, monkeypatch, patience=0.1)
     assert stub.removals == [False]

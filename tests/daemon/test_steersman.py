@@ -52,7 +52,7 @@ class Kernel:
         self.is_stopped = True
 
 
-def test_only_the_newest_plan_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_plan_at_a_time_is_brought_and_only_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
 
     async def scenario() -> None:
@@ -60,32 +60,32 @@ def test_only_the_newest_plan_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
         one = Steersman(create_log(logging.INFO, written), lambda: 0, lambda: None)
         one.start()
-        assert not one.is_done
+        assert not one.is_steering
         kernel.may_go_on.clear()
         for mtu in (1300, 1301, 1302):
             one.follow(replace(PLAN, mtu=mtu))
             await asyncio.sleep(0)
         kernel.may_go_on.set()
-        await until(lambda: one.is_done)
-        assert kernel.applied[-1] == 1302
+        await until(lambda: 1302 in kernel.applied)
+        assert one.is_steering
         assert 1301 not in kernel.applied
         one.follow(replace(PLAN, mtu=1302))
-        assert one.is_done
+        assert one.is_steering
         done = len(kernel.applied)
         kernel.report = Report(
             failures=(Failure("add rule", 1, "not permitted"),),
             findings=(Finding(FindingKind.TALOS, "Talos is here", "leave it"),),
         )
         one.again()
-        await until(lambda: len(kernel.applied) > done and one.is_done)
+        await until(lambda: len(kernel.applied) > done and one.is_steering)
         kernel.report = replace(kernel.report, leaks=kernel.report.failures)
         one.again()
         await until(lambda: len(kernel.applied) > done + 1)
         await asyncio.sleep(0)
-        assert not one.is_done
+        assert not one.is_steering
         kernel.report = replace(kernel.report, leaks=())
         one.again()
-        await until(lambda: len(kernel.applied) > done + 2 and one.is_done)
+        await until(lambda: len(kernel.applied) > done + 2 and one.is_steering)
         assert one.report is kernel.report
         await one.stop(remove=True)
         assert kernel.is_removed
@@ -95,6 +95,26 @@ def test_only_the_newest_plan_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     log = written.getvalue()
     assert log.count("add rule: not permitted") == 1
     assert log.count("Talos is here") == 1
+
+
+def test_it_steers_whoever_changes_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that claims something else at every look must not keep a node from being ready."""
+
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda: None)
+        one.start()
+        one.follow(PLAN)
+        assert not one.is_steering
+        await until(lambda: bool(kernel.applied))
+        one.follow(replace(PLAN, mtu=1300))
+        assert one.is_steering
+        one.again()
+        assert not one.is_steering
+        await one.stop(remove=False)
+
+    asyncio.run(scenario())
 
 
 def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
