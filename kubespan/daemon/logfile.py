@@ -62,7 +62,9 @@ class LogFile:
         if os.fstat(self._file).st_size <= MOST_BYTES:
             return
         with suppress(OSError, KubespanError):
-            self._path.replace(self._older)
+            # Whoever took it away has made room in the directory, but not in the file that is open.
+            with suppress(FileNotFoundError):
+                self._path.replace(self._older)
             former, self._file = self._file, _open(self._path)
             os.close(former)
             self._lead_streams()

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
 from kubespan.daemon import logfile as module
 from kubespan.daemon.logfile import LogFile
-from kubespan.model.errors import ConfigError
+from kubespan.model.errors import ConfigError, SystemFault
 
 MOST = 1000
 
@@ -125,6 +126,36 @@ def test_where_there_is_no_room_it_goes_on(path: Path) -> None:
 
     assert in_child(lambda: asyncio.run(write())) == 0
     assert path.stat().st_size == 3 * MOST
+
+
+def test_what_somebody_took_away_is_made_anew(path: Path) -> None:
+    log = LogFile(path)
+    path.unlink()
+    os.write(log._file, b"x" * (MOST + 1))
+    log.make_room()
+    os.write(log._file, b"more")
+    log.close()
+    assert path.read_text() == "more"
+    assert not path.with_suffix(".log.1").exists()
+
+
+def test_what_could_not_be_opened_once_is_opened_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(path)
+    os.write(log._file, b"x" * (MOST + 1))
+
+    def full(_: Path) -> int:
+        raise SystemFault("write the log", ENOSPC)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_open", full)
+        log.make_room()
+    log.make_room()
+    os.write(log._file, b"more")
+    log.close()
+    assert path.read_text() == "more"
+    assert path.with_suffix(".log.1").stat().st_size == MOST + 1
 
 
 def test_a_crash_is_seen_in_the_new_file_too(path: Path) -> None:
