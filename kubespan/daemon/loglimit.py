@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
@@ -45,23 +46,32 @@ class LogLimit:
     """Counts lines by kind. Time is an argument: seconds of any clock that never jumps."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, Kind] = {}
+        self._kinds: dict[tuple[str, str], Kind] = {}
 
-    def admits(self, name: str, level: str, now: float) -> bool:
-        """Count a line, and tell whether it is to be written."""
-        kind = self._kinds.setdefault(name, Kind(name, level, now))
+    def admits(self, name: str, level: str, now: float) -> tuple[bool, Kind | None]:
+        """Count a line; return whether it is to be written, and what this made known.
+
+        That is the kind's last interval, if it is over and something was held back in it.
+        """
+        former = self._end((name, level), now)
+        kind = self._kinds.setdefault((name, level), Kind(name, level, now))
         kind.lines += 1
-        return not kind.held_back
+        return not kind.held_back, former
 
     def ended(self, now: float) -> tuple[Kind, ...]:
         """Forget the kinds whose interval is over; return those of which something was held back.
 
-        Until this is called an interval goes on, so that nothing is forgotten uncounted.
+        Only this tells of a kind of which no other line comes.
         """
-        over = [kind for kind in self._kinds.values() if now - kind.began_at >= INTERVAL]
-        for kind in over:
-            del self._kinds[kind.name]
-        return tuple(kind for kind in over if kind.held_back)
+        over = [self._end(key, now) for key in tuple(self._kinds)]
+        return tuple(kind for kind in over if kind is not None)
+
+    def _end(self, key: tuple[str, str], now: float) -> Kind | None:
+        kind = self._kinds.get(key)
+        if kind is None or now - kind.began_at < INTERVAL:
+            return None
+        del self._kinds[key]
+        return kind if kind.held_back else None
 
 
 class LimitedLog:
@@ -85,22 +95,30 @@ class LimitedLog:
         """Takes lines of a kind as the limit lets it: those of one code, or of one event."""
 
     async def follow(self) -> None:
-        """Say what was held back whenever an interval is over."""
+        """Say what was held back of kinds of which nothing comes any more, until cancelled."""
         while True:
             await asyncio.sleep(TELL_AFTER)
-            self.tell(self._clock())
+            # What could not be written now must not keep later lines from being written.
+            with suppress(OSError):
+                self.tell(self._clock())
 
     def tell(self, now: float = inf) -> None:
         """Say what was held back in the intervals that are over by now; at the end, all are."""
         for kind in self._limit.ended(now):
-            getattr(self._whole, kind.level)(
-                "held back", kind=kind.name, lines=kind.held_back, see=_where(kind.name)
-            )
+            self._tell(kind)
+
+    def _tell(self, kind: Kind) -> None:
+        getattr(self._whole, kind.level)(
+            "held back", kind=kind.name, lines=kind.held_back, see=_where(kind.name)
+        )
 
     def _admitted(self, _: Any, level: str, line: EventDict) -> tuple[tuple[str], EventDict]:
         """Return a line as arguments for the log behind. Source: structlog, processors."""
         event = str(line.pop("event"))
-        if not self._limit.admits(str(line.get("code", event)), level, self._clock()):
+        is_admitted, former = self._limit.admits(str(line.get("code", event)), level, self._clock())
+        if former is not None:
+            self._tell(former)
+        if not is_admitted:
             raise structlog.DropEvent
         return (event,), line
 

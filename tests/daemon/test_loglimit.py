@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 from dataclasses import replace
+from errno import ENOSPC
 
 import pytest
 from structlog.typing import FilteringBoundLogger
@@ -43,9 +44,10 @@ class Paper:
 
 def test_a_burst_of_each_kind_is_admitted() -> None:
     limit = LogLimit()
-    admitted = [limit.admits("up", "info", 0.0) for _ in range(BURST + 5)]
+    admitted = [limit.admits("up", "info", 0.0)[0] for _ in range(BURST + 5)]
     assert admitted == [True] * BURST + [False] * 5
-    assert limit.admits("down", "info", 0.0)
+    assert limit.admits("down", "info", 0.0)[0]
+    assert limit.admits("up", "error", 0.0)[0]
 
 
 def test_what_was_held_back_is_told_once_its_interval_is_over() -> None:
@@ -57,16 +59,18 @@ def test_what_was_held_back_is_told_once_its_interval_is_over() -> None:
     (kind,) = limit.ended(3.0 + INTERVAL)
     assert (kind.name, kind.held_back) == ("up", 5)
     assert limit.ended(1e9) == ()
-    assert limit.admits("up", "info", 3.0 + INTERVAL)
+    assert limit.admits("up", "info", 3.0 + INTERVAL) == (True, None)
 
 
-def test_what_comes_after_the_interval_and_before_anybody_looks_is_counted_too() -> None:
+def test_a_line_ends_the_interval_that_is_over_though_nobody_looks() -> None:
     limit = LogLimit()
-    for _ in range(BURST):
+    for _ in range(BURST + 1):
         limit.admits("up", "info", 0.0)
-    assert not limit.admits("up", "info", INTERVAL + 1.0)
-    (kind,) = limit.ended(INTERVAL + 2.0)
-    assert kind.held_back == 1
+    is_admitted, former = limit.admits("up", "info", INTERVAL)
+    assert is_admitted
+    assert former is not None
+    assert former.held_back == 1
+    assert limit.ended(INTERVAL + 1.0) == ()
 
 
 def test_lines_pass_as_they_are() -> None:
@@ -118,6 +122,36 @@ def test_it_is_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asyncio.run(scenario())
     assert "held back" in paper.lines[-1]
+
+
+def test_a_kind_that_was_held_back_is_written_again_though_nobody_follows() -> None:
+    paper = Paper()
+    for _ in range(BURST + 2):
+        paper.log.info("peer up")
+    paper.now = INTERVAL
+    paper.log.info("peer up")
+    held, written = paper.lines[BURST:]
+    assert 'event="held back" kind="peer up" lines=2' in held
+    assert written == 'level=info event="peer up"'
+
+
+def test_following_outlives_a_log_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELL_AFTER", 0.001)
+    paper = Paper()
+
+    def full(_: float) -> None:
+        faults.append(OSError(ENOSPC, "no space left"))
+        raise faults[-1]
+
+    faults: list[OSError] = []
+    monkeypatch.setattr(paper.limited, "tell", full)
+
+    async def scenario() -> None:
+        following = asyncio.ensure_future(paper.limited.follow())
+        await until(lambda: len(faults) > 1)
+        following.cancel()
+
+    asyncio.run(scenario())
 
 
 def down_for_ten_minutes(paper: Paper, log: FilteringBoundLogger) -> int:
