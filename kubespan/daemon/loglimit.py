@@ -92,7 +92,10 @@ class LimitedLog:
             wrapper_class=structlog.make_filtering_bound_logger(level),
         )
         self.log: FilteringBoundLogger = lazy.bind()
-        """Takes lines of a kind as the limit lets it: those of one code, or of one event."""
+        """Takes lines of a kind as the limit lets it: those of one code, or else of one event.
+
+        Where the event's text varies, `kind` says what they have in common, and is not written.
+        """
 
     async def follow(self) -> None:
         """Say what was held back of kinds of which nothing comes any more, until cancelled."""
@@ -115,7 +118,8 @@ class LimitedLog:
     def _admitted(self, _: Any, level: str, line: EventDict) -> tuple[tuple[str], EventDict]:
         """Return a line as arguments for the log behind. Source: structlog, processors."""
         event = str(line.pop("event"))
-        is_admitted, former = self._limit.admits(str(line.get("code", event)), level, self._clock())
+        kind = str(line.pop("kind", line.get("code", event)))
+        is_admitted, former = self._limit.admits(kind, level, self._clock())
         if former is not None:
             self._tell(former)
         if not is_admitted:
@@ -125,5 +129,5 @@ class LimitedLog:
 
 def _where(kind: str) -> str:
     """Return the command that shows how it stands with all of them."""
-    is_of_peers = kind.startswith("peer ")
+    is_of_peers = kind.startswith(("peer ", "peer("))
     return "kubespan get kubespanpeerstatuses" if is_of_peers else "kubespan status"

@@ -45,6 +45,7 @@ SHOWN_FOR: Final = 1.0
 NEWS_PATIENCE: Final = 5.0
 """Seconds for which discovery may tell whom to steer, before nobody is."""
 
+UNCONFIGURED: Final = "WireGuard could not be configured"
 REFUSED_ADVICE: Final = (
     "it is tried again every half minute; see what refuses it, or has it already"
 )
@@ -156,7 +157,7 @@ class MeshNode:
     def refused(self) -> tuple[Finding, ...]:
         """Return what the system did not do for us the last time that it was asked."""
         failures = map(str, self.steersman.report.failures)
-        texts = (*failures, *((self._trouble,) if self._trouble else ()))
+        texts = (*failures, *((f"{UNCONFIGURED}: {self._trouble}",) if self._trouble else ()))
         return tuple(Finding(FindingKind.REFUSED, text, REFUSED_ADVICE) for text in texts)
 
     def tell(self, text: str, is_problem: bool) -> None:
@@ -264,9 +265,9 @@ class MeshNode:
         try:
             self.plane.configure(outcome.interface)
         except KubespanError as error:
-            trouble = f"WireGuard could not be configured: {error}"
+            trouble = str(error)
         if trouble and trouble != self._trouble:
-            self.tell(trouble, is_problem=True)
+            self._log.warning(UNCONFIGURED, reason=trouble)
         self._trouble = trouble
 
     def _tell_discovery(self, outcome: Outcome) -> None:

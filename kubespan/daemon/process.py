@@ -123,4 +123,5 @@ class _Bridge(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.log(record.levelno, record.getMessage())
+        # What it is formatted from is the kind: the text is another one for each peer.
+        self._log.log(record.levelno, record.getMessage(), kind=str(record.msg))

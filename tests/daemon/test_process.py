@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubespan.cli.log import create_log
+from kubespan.daemon.loglimit import BURST, LimitedLog
 from kubespan.daemon.process import Places, bridge_log
 from tests.daemon.lone import PATIENCE, LoneNode
 from tests.peers import need
@@ -26,13 +27,19 @@ def test_what_the_data_plane_says_comes_out_of_the_same_log() -> None:
     logger = logging.getLogger("kubespan")
     former = logger.handlers, logger.level, logger.propagate
     try:
-        bridge_log(create_log(logging.INFO, written), logging.INFO)
+        limited = LimitedLog(create_log(logging.INFO, written), logging.INFO)
+        bridge_log(limited.log, logging.INFO)
         logging.getLogger("kubespan.device").warning("said %s", "so")
+        for number in range(BURST + 2):
+            logger.error("peer(%s) - %s", number, "Handshake failed")
         logger.debug("not said")
     finally:
         logger.handlers, logger.level, logger.propagate = former
+    limited.tell()
     assert 'level=warning event="said so"' in written.getvalue()
     assert "not said" not in written.getvalue()
+    assert written.getvalue().count("Handshake failed") == BURST
+    assert 'lines=2 see="kubespan get kubespanpeerstatuses"' in written.getvalue()
 
 
 @pytest.mark.netns
