@@ -7,11 +7,11 @@ said by `kubespan.linux.steering`. man 7 rtnetlink.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterable
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, ENOENT, EOPNOTSUPP, ESRCH
 from functools import partial
 from os import strerror
+from pathlib import Path
 from typing import Any, Final
 
 from kubespan.linux.doorbell import Doorbell
@@ -42,6 +42,9 @@ from kubespan.model.errors import SystemFault
 GROUPS: Final = RTMGRP_LINK | RTMGRP_IPV6_IFADDR | ROUTING
 ATTEMPTS: Final = 8
 """How often to begin again when something changes under the reading."""
+
+NETWORK_FILES: Final = Path("/proc/thread-self/net")
+"""Among them if_inet6, if and only if the kernel has IPv6. Linux net/ipv6/addrconf.c."""
 
 WITHOUT_FAMILY: Final = (EAFNOSUPPORT, EOPNOTSUPP)
 """What a kernel says that was started without IPv6: there is nothing to read."""
@@ -195,13 +198,13 @@ class Kernel:
 
 
 def _versions() -> tuple[int, ...]:
-    """Return the versions of IP that this kernel has; IPv6 may have been left out at its start."""
-    try:
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
-    except OSError as error:
-        if error.errno == EAFNOSUPPORT:
-            return VERSIONS[:1]
-    return VERSIONS
+    """Return the versions of IP that this kernel has; IPv6 may have been left out at its start.
+
+    A socket does not tell: a service manager may forbid us those of IPv6 on a host that has it.
+    Where nobody can say, it is there.
+    """
+    is_absent = NETWORK_FILES.exists() and not (NETWORK_FILES / "if_inet6").exists()
+    return VERSIONS[:1] if is_absent else VERSIONS
 
 
 def _is_as_good(step: Step, errno: int) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from errno import EAFNOSUPPORT, EAGAIN, EEXIST, ENODEV, EPERM, ESRCH
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -246,20 +247,31 @@ def test_reading_goes_on(monkeypatch: pytest.MonkeyPatch, errors: list[Exception
     assert with_library(monkeypatch, FakeLibrary(*errors)) == Facts()
 
 
-@pytest.mark.parametrize(("errno", "versions"), [(EAFNOSUPPORT, (4,)), (EPERM, (4, 6))])
+@pytest.mark.parametrize(
+    ("files", "versions"), [(("dev",), (4,)), (("dev", "if_inet6"), (4, 6)), ((), (4, 6))]
+)
 def test_which_versions_of_ip_the_host_has(
-    monkeypatch: pytest.MonkeyPatch, errno: int, versions: tuple[int, ...]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: Sequence[str], versions: tuple[int, ...]
 ) -> None:
     """`ipv6.disable=1` on the kernel's command line is how Linux comes to have no IPv6."""
+    monkeypatch.setattr(module, "NETWORK_FILES", tmp_path / "net")
+    for name in files:
+        (tmp_path / "net").mkdir(exist_ok=True)
+        (tmp_path / "net" / name).touch()
+    assert with_library(monkeypatch, FakeLibrary()).versions == versions
+
+
+def test_ipv6_is_there_though_its_sockets_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RestrictAddressFamilies= of systemd refuses them as a kernel does that has none."""
     genuine = socket.socket
 
     def make(family: int = -1, *others: Any, **words: Any) -> socket.socket:
         if family == socket.AF_INET6:
-            raise OSError(errno, "no such socket")
+            raise OSError(EAFNOSUPPORT, "no such socket")
         return genuine(family, *others, **words)
 
     monkeypatch.setattr(socket, "socket", make)
-    assert with_library(monkeypatch, FakeLibrary()).versions == versions
+    assert with_library(monkeypatch, FakeLibrary()).versions == (4, 6)
 
 
 @pytest.mark.parametrize(
