@@ -19,11 +19,11 @@ NS_GET_USERNS: Final = 0xB701
 def owns_network() -> bool:
     """Tell whether the network namespace belongs to our user namespace, or to one below it.
 
-    Only then do capabilities count there. Where the kernel cannot say, it is taken for ours.
+    Only then do capabilities count there. Where nobody can say, it is taken for ours.
     """
-    with open(NETWORK) as network:  # noqa: PTH123  a namespace is no file with a path
-        try:
+    try:
+        with open(NETWORK) as network:  # noqa: PTH123  a namespace is no file with a path
             os.close(fcntl.ioctl(network, NS_GET_USERNS))
-        except OSError as error:
-            return error.errno != EPERM
+    except OSError as error:
+        return error.errno != EPERM
     return True
