@@ -206,6 +206,20 @@ def test_the_index_where_namespaces_cannot_be_asked_for(
 
 
 @pytest.mark.netns
+def test_the_index_where_nothing_may_be_asked_of_the_namespace(
+    namespace: Namespace, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was moved to where we have no say; what is called so here is another interface."""
+    tun = make("wg0")
+
+    def refuse(_: Tun) -> int:
+        raise SystemFault("find a TUN device's namespace", errno.EPERM)
+
+    monkeypatch.setattr(Tun, "open_namespace", refuse)
+    assert namespace.inside(tun.index_here) == 0
+
+
+@pytest.mark.netns
 def test_a_deleted_interface(namespace: Namespace, make: Make) -> None:
     tun = make("wg0")
     namespace.ip("link", "del", "wg0")
