@@ -9,6 +9,7 @@ one that cannot be used is said once and is as good as none. Reads no clock; tim
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
@@ -34,6 +35,8 @@ from kubespan.model.resources import Affiliate
 from kubespan.state.file import read_file, replace_file
 
 CACHE_NAME: Final = "affiliates.cache"
+OTHERS_NAME: Final = "affiliates.cache.other"
+"""What another secret opens, or none."""
 
 MAX_CACHE_AGE: Final = 7 * 24 * 3600.0
 """Seconds after which a member that was not heard of is forgotten.
@@ -90,6 +93,7 @@ class AffiliateCache:
 
     def __init__(self, directory: Path, cluster_id: str, secret: ClusterSecret) -> None:
         self.path = directory / CACHE_NAME
+        self._others = directory / OTHERS_NAME
         self._context = _PURPOSE + cluster_id.encode()
         self._secret = secret
 
@@ -97,12 +101,20 @@ class AffiliateCache:
         """Return who was heard of in the last 7 days before `now`. Never raises.
 
         Who was heard of after `now` is kept: clocks start anywhere until they are set.
+
+        A cache that our secret does not open is set aside, and taken back at a start whose secret
+        does: nobody is forgotten because a secret was mistyped once.
         """
-        try:
-            content = read_file(self.path, MAX_CACHE_SIZE)
-        except SystemFault:
-            return Recalled(fault=CacheFault.UNREADABLE)
-        return Recalled() if content is None else self.parse(content, now)
+        recalled = self._read(self.path, now)
+        if recalled.members:
+            return recalled
+        set_aside = self._read(self._others, now)
+        with suppress(OSError):
+            if set_aside.members:
+                self._others.replace(self.path)
+            elif recalled.fault is CacheFault.NOT_OPENED:
+                self.path.replace(self._others)
+        return set_aside if set_aside.members else recalled
 
     def save(self, members: Iterable[Remembered], nonce: bytes) -> None:
         """Write the cache anew; afterwards it is on the disk. Raises SystemFault.
@@ -133,6 +145,13 @@ class AffiliateCache:
         recent = [entry for entry in entries if now - entry.seen_at <= MAX_CACHE_AGE]
         members, refusals = sifted(_remembered, recent, MAX_AFFILIATES)
         return Recalled(members, refusals=refusals)
+
+    def _read(self, path: Path, now: float) -> Recalled:
+        try:
+            content = read_file(path, MAX_CACHE_SIZE)
+        except SystemFault:
+            return Recalled(fault=CacheFault.UNREADABLE)
+        return Recalled() if content is None else self.parse(content, now)
 
 
 def _fitting(members: Iterable[Remembered]) -> Iterator[cache_pb2.Member]:

@@ -158,6 +158,23 @@ def test_a_bad_file_is_replaced_with_the_next_save(tmp_path: Path) -> None:
 # How old, how many, how large.
 
 
+def test_a_mistyped_secret_forgets_nobody(tmp_path: Path) -> None:
+    mistyped = AffiliateCache(tmp_path, "id", ClusterSecret(bytes(32)))
+    cache(tmp_path).save(heard(PEER), NONCE)
+    assert mistyped.load(NOW) == Recalled(fault=CacheFault.NOT_OPENED)
+    mistyped.save(heard(BYSTANDER), NONCE)
+    assert [one.affiliate for one in cache(tmp_path).load(NOW).members] == [PEER]
+    assert [one.affiliate for one in cache(tmp_path).load(NOW).members] == [PEER]
+
+
+def test_a_mistyped_secret_forgets_nobody_though_nothing_was_saved(tmp_path: Path) -> None:
+    mistyped = AffiliateCache(tmp_path, "id", ClusterSecret(bytes(32)))
+    cache(tmp_path).save(heard(PEER), NONCE)
+    assert mistyped.load(NOW).fault is CacheFault.NOT_OPENED
+    assert mistyped.load(NOW) == Recalled()
+    assert [one.affiliate for one in cache(tmp_path).load(NOW).members] == [PEER]
+
+
 def test_who_was_not_heard_of_for_a_week_is_forgotten() -> None:
     at_once = NOW - int(MAX_CACHE_AGE)
     members = [*heard(PEER, at=at_once), *heard(BYSTANDER, at=at_once - 1)]
