@@ -43,6 +43,9 @@ CLOCK_SLACK: Final = 60.0
 """Seconds by which a clock may be set back without anything being wrong."""
 
 
+_Claims = frozenset[tuple[object, ...]]
+
+
 class Announced(Protocol):
     """Where a record is announced: one service, or many."""
 
@@ -84,7 +87,9 @@ class Announcing:
         self._cache = AffiliateCache(directory.path, config.cluster_id, secret)
         self._seen_at: dict[str, int] = {}
         self._latest = 0
-        self._recalled = _claims([])
+        self._recalled: _Claims | None = _claims([])
+        """What is in the cache already; None where nobody can say."""
+
         self._is_due = asyncio.Event()
         self._saving = Lock()
 
@@ -115,7 +120,8 @@ class Announcing:
             tell(f"{self._cache.path}: the cache of members {recalled.fault.value}; not used")
         self._seen_at = {one.affiliate.node_id: one.seen_at for one in recalled.members}
         self._latest = max(self._seen_at.values(), default=0)
-        self._recalled = _claims([one.affiliate for one in recalled.members])
+        known = _claims([one.affiliate for one in recalled.members])
+        self._recalled = known if recalled.fault is None else None
         services.remember({one.affiliate.node_id: one.affiliate for one in recalled.members})
 
     async def follow(
@@ -150,7 +156,9 @@ class Announcing:
     ) -> None:
         """Write the cache again and again, and soon after a change of members, until cancelled."""
         clock = asyncio.get_running_loop().time
-        written, due_at = self._recalled, clock() + SAVE_INTERVAL
+        # What cannot be used now, but perhaps by others, is not written over without news.
+        written = _claims(members()) if self._recalled is None else self._recalled
+        due_at = clock() + SAVE_INTERVAL
         while True:
             await asyncio.sleep(SETTLE_INTERVAL)
             present = members()
@@ -182,7 +190,7 @@ class Announcing:
         )
 
 
-def _claims(members: Sequence[Affiliate]) -> frozenset[tuple[object, ...]]:
+def _claims(members: Sequence[Affiliate]) -> _Claims:
     """Return who is a member, and what is routed to it."""
     return frozenset(
         (one.node_id, one.addresses, one.kubespan and one.kubespan.additional_addresses)

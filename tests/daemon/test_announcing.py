@@ -281,6 +281,27 @@ def test_who_had_come_before_it_began_is_remembered_soon(
     asyncio.run(scenario())
 
 
+def test_a_cache_that_cannot_be_used_is_not_written_over_without_news(
+    machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcings, "SAVE_INTERVAL", 3600.0)
+    announcing = Announcing(config, SECRET)
+    cache = Path(config.state_directory) / "affiliates.cache"
+    cache.write_bytes(b"of another version")
+
+    async def scenario() -> None:
+        services, members = services_of(announcing), [Affiliate("a")]
+        announcing.recall(services, lambda _: None)
+        saving = asyncio.ensure_future(announcing.save_now_and_then(services, lambda: [*members]))
+        await asyncio.sleep(0.1)
+        assert cache.read_bytes() == b"of another version"
+        members.append(Affiliate("b"))
+        await until(lambda: cache.read_bytes() != b"of another version")
+        saving.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_who_has_come_is_remembered_soon(
     machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
