@@ -153,7 +153,7 @@ class Applier:
         return (Failure(f"open the way into {self._link}", ENODEV, strerror(ENODEV)),)
 
     async def _keep(self) -> None:
-        """Put right what others change, ever less often if they go on."""
+        """Put right what others change: at once, then at a slower pace while they go on."""
         pace = Pace()
         while True:
             await self._wait()

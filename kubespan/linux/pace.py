@@ -1,4 +1,4 @@
-"""How often what others undo is done again: at once, then ever less often while they go on."""
+"""How often what others undo is done again: at once, then less often while they go on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ LEAST: Final = 0.25
 """Seconds between two restorations."""
 
 MOST: Final = 1.0
-"""For as long packets for members may leave in clear.
+"""Seconds of the longest pause.
 
-One restoration takes 58 ms of a core with 1,000 peers: pytest bench/bench_steering.py.
+Packets for members may leave in clear for a little longer: a change is given time to settle first
+(`apply.SETTLE_AFTER`), and putting it right takes its time too. One restoration costs
+58 ms of a core with 1,000 peers: pytest bench/bench_steering.py.
 """
 
 PEACE_AFTER: Final = 60.0
