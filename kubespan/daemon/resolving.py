@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import islice
 from typing import Final
 
 from kubespan.model.address import IPAddress
@@ -16,6 +17,13 @@ INTERVAL: Final = 300.0
 
 RETRY_INTERVAL: Final = 10.0
 """The same while one of them was never found: the network may not be there yet."""
+
+MOST_ADDRESSES: Final = 8
+"""That are taken of one name.
+
+Members that have one of them are reached outside of the mesh, and whoever answers for the name may
+name any. A service has a few.
+"""
 
 
 class ServiceAddresses:
@@ -66,5 +74,6 @@ async def _resolve(target: str) -> frozenset[IPAddress]:
         infos = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM
         )
-        return frozenset(ip_address(str(info[4][0]).partition("%")[0]) for info in infos)
+        found = (ip_address(str(info[4][0]).partition("%")[0]) for info in infos)
+        return frozenset(islice(dict.fromkeys(found), MOST_ADDRESSES))
     return frozenset()

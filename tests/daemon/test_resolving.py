@@ -80,3 +80,21 @@ def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
         following.cancel()
 
     asyncio.run(scenario())
+
+
+def test_a_name_leads_to_a_few_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever answers for it could take every member's address out of the mesh."""
+    answer = [f"10.0.0.{number}" for number in range(1, 101)]
+
+    async def scenario() -> frozenset[IPAddress]:
+        async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(2, 1, 6, "", (one, 443)) for one in answer for _ in range(2)]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        services = ServiceAddresses(lambda: ["a.example:443"], lambda: None)
+        following = asyncio.ensure_future(services.follow())
+        await until(lambda: bool(services.addresses))
+        following.cancel()
+        return services.addresses
+
+    assert asyncio.run(scenario()) == set(map(ip_address, answer[:8]))
