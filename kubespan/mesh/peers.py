@@ -6,7 +6,7 @@ what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecCo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -62,11 +62,23 @@ class Ourselves:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """What a member claims and is not given, because discovery is there."""
+
+    peer: str
+    """Its name."""
+
+    prefixes: tuple[Prefix, ...]
+    """What is sent there goes outside of the mesh."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerSpecs:
     """The peers, in ascending order of their affiliates' ids, and what was wrong with any."""
 
     specs: tuple[KubeSpanPeerSpec, ...]
     problems: tuple[Problem, ...]
+    outside: tuple[Outside, ...] = ()
 
 
 class PeerPlanner:
@@ -157,6 +169,7 @@ class _Plan:
             everything - self.ourselves.addresses - self.ourselves.services,
             everything.overlaps(self.ourselves.addresses),
             _claims_too_much(kubespan),
+            everything - (everything - self.ourselves.services),
         )
 
     def _plan(self, affiliate: Affiliate) -> _Planned:
@@ -189,7 +202,13 @@ class _Plan:
         self.result = PeerSpecs(
             tuple(spec for spec in specs if spec is not None),
             tuple(chain.from_iterable(problems)),
+            tuple(self._outside()),
         )
+
+    def _outside(self) -> Iterator[Outside]:
+        for node_id in sorted(one for one, claim in self._claims.items() if claim.outside):
+            claim = self._claims[node_id]
+            yield Outside(claim.name, tuple(claim.outside.prefixes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +221,7 @@ class _Claim:
 
     wants_ours: bool = False
     wants_too_much: bool = False
+    outside: IPSet = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from kubespan.mesh.dialing import Dialing, Reach
 from kubespan.mesh.endpoints import harvest
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, mesh_mtu
-from kubespan.mesh.peers import Ourselves, PeerPlanner
+from kubespan.mesh.peers import Ourselves, Outside, PeerPlanner
 from kubespan.mesh.planning import InterfacePlanner, network_plan
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
@@ -85,6 +85,8 @@ class Outcome:
     look_at: float
     """Seconds since boot."""
 
+    outside: tuple[Outside, ...] = ()
+
 
 class Reconciler:
     """Looks at the facts about one node's mesh, again and again."""
@@ -117,6 +119,7 @@ class Reconciler:
             mtu,
             planned.problems,
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
+            planned.outside,
         )
 
     def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:

@@ -104,6 +104,7 @@ def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
     outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
     assert outcome.problems == ()
+    assert [one.peer for one in outcome.outside] == ["w"]
 
 
 @pytest.mark.parametrize("is_told", [True, False])
