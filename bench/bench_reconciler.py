@@ -2,6 +2,9 @@
 
 A change is a new address of one member; everything that follows from it is worked out, as it is
 whenever a node looks. Ids are numbers, and of two that claim one address the smaller id has it.
+
+Then what whoever holds the cluster's secret could announce on purpose: all claim one network, and
+each leaves out 150 addresses of its own choice.
 """
 
 from __future__ import annotations
@@ -96,3 +99,48 @@ def test_some_claim_everything(
         _member(number, *(EVERYTHING if number in greedy else ())) for number in range(PEERS)
     ]
     assert _one_change(benchmark, members, changing) == problems
+
+
+HOLES = 150
+"""In the claim of each member; a record of 2,048 bytes has room for little more."""
+
+
+def _with_holes(number: int, shift: int = 0) -> Affiliate:
+    """A member that claims 10.0.0.0/8 but for addresses that nobody else leaves out."""
+    holes = (
+        Prefix(4, 0x0A000000 + 2 * (hole * PEERS + number) + shift, 32) for hole in range(HOLES)
+    )
+    member = _member(number, EVERYTHING[0])
+    assert member.kubespan is not None
+    return replace(
+        member, kubespan=replace(member.kubespan, exclude_advertised_networks=tuple(holes))
+    )
+
+
+def test_all_claim_one_network_with_holes_and_join_at_once(benchmark: Any) -> None:
+    facts = Facts(tuple(map(_with_holes, range(PEERS))), READINGS)
+
+    def join() -> int:
+        return len(Reconciler("self", IDENTITY, SECRET).reconcile(CONFIG, facts, 2.0).specs)
+
+    benchmark.group = f"{PEERS:,} peers claim one network with {HOLES} holes"
+    assert benchmark.pedantic(join, rounds=3) == PEERS
+
+
+@pytest.mark.parametrize("changing", [0, 1, 500])
+@pytest.mark.parametrize("change", ["other holes", "gone and back"])
+def test_one_of_those_with_holes_changes(benchmark: Any, changing: int, change: str) -> None:
+    members = list(map(_with_holes, range(PEERS)))
+    reconciler, numbers = Reconciler("self", IDENTITY, SECRET), count(1)
+    reconciler.reconcile(CONFIG, Facts(tuple(members), READINGS), 2.0)
+
+    def prepare() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        members[changing] = _with_holes(changing, next(numbers) % 2)
+        if change == "gone and back" and members[changing].kubespan is not None:
+            present = next(rounds) % 2
+            members[changing] = members[changing] if present else _member(changing)
+        return (CONFIG, Facts(tuple(members), READINGS), 3.0), {}
+
+    rounds = count()
+    benchmark.group = f"{PEERS:,} peers claim one network with {HOLES} holes"
+    assert len(benchmark.pedantic(reconciler.reconcile, setup=prepare, rounds=10).specs) == PEERS

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Final
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
-from kubespan.mesh.territory import Territory
+from kubespan.mesh.territory import Concerned, Territory
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet, Range, host_prefix, range_prefixes
 from kubespan.model.keys import PublicKey
@@ -84,7 +84,7 @@ class PeerSpecs:
 class PeerPlanner:
     """Makes peer specs of affiliates, and remembers what it gave away.
 
-    Most looks find nothing changed, or one affiliate. Then that one is planned anew, and whoever
+    Most looks find nothing changed, or one affiliate. Then that one is specified anew, and whoever
     gains or loses by it; everybody else's spec stays the very value that it was.
     """
 
@@ -105,99 +105,102 @@ class _Plan:
     def __init__(self, ourselves: Ourselves) -> None:
         self.ourselves = ourselves
         self.result = PeerSpecs((), ())
-        self._planned: dict[str, _Planned] = {}
+        self._standings: dict[str, _Standing] = {}
+        self._grants: dict[str, _Grant] = {}
         self._problems: dict[str, tuple[Problem, ...]] = {}
-        self._claims: dict[str, _Claim] = {}
         self._key_holders: Mapping[PublicKey, str] = {}
         self._territory = Territory()
 
     def follow(self, present: Mapping[str, Affiliate]) -> None:
-        """Plan what changed, and whomever that concerns."""
+        """Find out what changed, and settle it with whomever that concerns."""
         changed = {
             node_id
-            for node_id in present.keys() | self._planned.keys()
-            if not self._is_planned(node_id, present)
+            for node_id in present.keys() | self._grants.keys()
+            if not self._is_settled(node_id, present)
         }
         if not changed:
             return
         settled = changed | self._pass_keys(changed, present)
-        for node_id in settled:
-            self._settle(node_id, present.get(node_id))
-        concerned = self._territory.take_concerned()
+        concerned = self._settle(settled, present)
         for node_id in changed - present.keys():
-            del self._planned[node_id], self._problems[node_id]
-        for node_id in (settled | concerned.owners) & present.keys():
-            self._planned[node_id] = self._plan(present[node_id])
+            del self._grants[node_id], self._problems[node_id]
+        self._grant((settled | concerned.owners) & present.keys(), present)
         for node_id in (settled | concerned.claimants) & present.keys():
             self._problems[node_id] = self._judge(present[node_id])
         self._collect()
 
-    def _is_planned(self, node_id: str, present: Mapping[str, Affiliate]) -> bool:
-        planned = self._planned.get(node_id)
-        return planned is not None and planned.affiliate is present.get(node_id)
+    def _is_settled(self, node_id: str, present: Mapping[str, Affiliate]) -> bool:
+        grant = self._grants.get(node_id)
+        return grant is not None and grant.affiliate is present.get(node_id)
 
     def _pass_keys(self, changed: set[str], present: Mapping[str, Affiliate]) -> set[str]:
         """Find out who has which key; return who has one, or had it, of those that changed."""
         former, self._key_holders = self._key_holders, _key_holders(present, self.ourselves)
-        versions = [self._planned[node_id].affiliate for node_id in changed & self._planned.keys()]
+        versions = [self._grants[node_id].affiliate for node_id in changed & self._grants.keys()]
         versions += [present[node_id] for node_id in changed & present.keys()]
         keys = {one.kubespan.public_key for one in versions if one.kubespan is not None}
         both = (holders.get(key) for holders in (former, self._key_holders) for key in keys)
         return {node_id for node_id in both if node_id is not None}
 
-    def _settle(self, node_id: str, affiliate: Affiliate | None) -> None:
-        """Let one claim what it claims now, and nothing else."""
-        former = self._claims.pop(node_id, NO_CLAIM)
-        now = NO_CLAIM if affiliate is None else self._claim(affiliate)
-        if now is not NO_CLAIM:
-            self._claims[node_id] = now
-        self._territory.release(former.wanted - now.wanted, node_id)
-        self._territory.claim(now.wanted - former.wanted, node_id)
-        if now.name != former.name:
-            self._territory.rename(now.wanted, node_id)
+    def _settle(self, node_ids: set[str], present: Mapping[str, Affiliate]) -> Concerned:
+        """Let some claim what they claim now, and nothing else."""
+        wanted = dict.fromkeys(node_ids, NOTHING)
+        renamed = set()
+        for node_id in node_ids:
+            former = self._standings.pop(node_id, None)
+            everything = self._claimed(present.get(node_id))
+            if everything is not None:
+                now = self._stand(present[node_id], everything)
+                self._standings[node_id] = now
+                wanted[node_id] = everything - self.ourselves.addresses - self.ourselves.services
+                if former is not None and former.name != now.name:
+                    renamed.add(node_id)
+        return self._territory.change(wanted, renamed)
 
-    def _claim(self, affiliate: Affiliate) -> _Claim:
-        """Return what one claims, which is nothing without a key of its own."""
+    def _claimed(self, affiliate: Affiliate | None) -> IPSet | None:
+        """Return what one claims; None if it is no peer, as without a key of its own."""
+        if affiliate is None or affiliate.node_id == self.ourselves.node_id:
+            return None
         kubespan = affiliate.kubespan
         if kubespan is None or self._key_holders.get(kubespan.public_key) != affiliate.node_id:
-            return NO_CLAIM
-        if affiliate.node_id == self.ourselves.node_id:
-            return NO_CLAIM
-        everything = claim(affiliate, kubespan)
-        return _Claim(
-            _name(affiliate),
-            everything - self.ourselves.addresses - self.ourselves.services,
-            everything.overlaps(self.ourselves.addresses),
-            _claims_too_much(kubespan),
-            everything - (everything - self.ourselves.services),
-        )
+            return None
+        return claim(affiliate, kubespan)
 
-    def _plan(self, affiliate: Affiliate) -> _Planned:
-        """Return what becomes of one; what is right of before stays the same value."""
+    def _stand(self, affiliate: Affiliate, everything: IPSet) -> _Standing:
+        wants_ours = everything.overlaps(self.ourselves.addresses)
+        is_greedy = affiliate.kubespan is not None and _is_greedy(affiliate.kubespan)
+        outside = everything - (everything - self.ourselves.services)
+        return _Standing(_name(affiliate), wants_ours, is_greedy, outside)
+
+    def _grant(self, node_ids: set[str], present: Mapping[str, Affiliate]) -> None:
+        """Give some what is theirs."""
+        for node_id, granted in self._territory.granted(node_ids).items():
+            self._grants[node_id] = self._specify(present[node_id], granted)
+
+    def _specify(self, affiliate: Affiliate, granted: IPSet) -> _Grant:
+        """Return what one is given; what is right of before stays the same value."""
         node_id, kubespan = affiliate.node_id, affiliate.kubespan
-        claim = self._claims.get(node_id)
-        if kubespan is None or claim is None:
-            return _Planned(affiliate)
-        former = self._planned.get(node_id, _Planned(affiliate))
-        granted = self._territory.granted(claim.wanted, node_id)
+        if kubespan is None or node_id not in self._standings:
+            return _Grant(affiliate)
+        former = self._grants.get(node_id, _Grant(affiliate))
         prefixes = {one: former.prefixes.get(one) or _cut(one) for one in granted.ranges}
         is_same = former.affiliate is affiliate and former.prefixes == prefixes
         spec = (former.spec if is_same else None) or _spec(affiliate, kubespan, prefixes)
-        return _Planned(affiliate, prefixes, spec)
+        return _Grant(affiliate, prefixes, spec)
 
     def _judge(self, affiliate: Affiliate) -> tuple[Problem, ...]:
         """Return what is wrong with one."""
         node_id = affiliate.node_id
         if affiliate.kubespan is None or node_id == self.ourselves.node_id:
             return ()
-        claim = self._claims.get(node_id)
-        if claim is None:
+        standing = self._standings.get(node_id)
+        if standing is None:
             return (_same_key(affiliate),)
-        owners = self._territory.owners(claim.wanted, node_id)
-        return _problems(claim, (self._claims[owner].name for owner in owners))
+        owners = self._territory.owners(node_id)
+        return _problems(standing, (self._standings[owner].name for owner in owners))
 
     def _collect(self) -> None:
-        specs = (self._planned[node_id].spec for node_id in sorted(self._planned))
+        specs = (self._grants[node_id].spec for node_id in sorted(self._grants))
         problems = (self._problems[node_id] for node_id in sorted(self._problems))
         self.result = PeerSpecs(
             tuple(spec for spec in specs if spec is not None),
@@ -206,37 +209,32 @@ class _Plan:
         )
 
     def _outside(self) -> Iterator[Outside]:
-        for node_id in sorted(one for one, claim in self._claims.items() if claim.outside):
-            claim = self._claims[node_id]
-            yield Outside(claim.name, tuple(claim.outside.prefixes()))
+        """Give who is reached outside the mesh at some address."""
+        for node_id in sorted(one for one, found in self._standings.items() if found.outside):
+            standing = self._standings[node_id]
+            yield Outside(standing.name, tuple(standing.outside.prefixes()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What a peer claims, by which name."""
+class _Standing:
+    """How a peer stands with its claim, and by which name; who is no peer has none."""
 
-    name: str = ""
-    wanted: IPSet = NOTHING
-    """Without what it is not given whoever else wants it."""
-
-    wants_ours: bool = False
-    wants_too_much: bool = False
-    outside: IPSet = NOTHING
+    name: str
+    wants_ours: bool
+    is_greedy: bool
+    outside: IPSet
+    """Of its claim, what is a service's."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """What became of one affiliate; no spec where it is no peer."""
+class _Grant:
+    """What one affiliate is given; no spec where it is no peer."""
 
     affiliate: Affiliate
     prefixes: Mapping[Range, tuple[Prefix, ...]] = field(default_factory=dict)
     """What each of the ranges that it was given is made of."""
 
     spec: KubeSpanPeerSpec | None = None
-
-
-NO_CLAIM: Final = _Claim()
-"""Of who is no peer."""
 
 
 def _key_holders(present: Mapping[str, Affiliate], ourselves: Ourselves) -> dict[PublicKey, str]:
@@ -270,7 +268,7 @@ def _modest(networks: Sequence[Prefix]) -> tuple[Prefix, ...]:
     )
 
 
-def _claims_too_much(kubespan: KubeSpanAffiliate) -> bool:
+def _is_greedy(kubespan: KubeSpanAffiliate) -> bool:
     """Whether it claims networks that no host has; single addresses come as hosts have them."""
     return are_too_much(kubespan.additional_addresses)
 
@@ -302,19 +300,22 @@ def _name(affiliate: Affiliate) -> str:
     return affiliate.nodename or affiliate.hostname or affiliate.node_id
 
 
-def _problems(claim: _Claim, owners: Iterable[str]) -> tuple[Problem, ...]:
+def _problems(standing: _Standing, owners: Iterable[str]) -> tuple[Problem, ...]:
     texts = []
-    if claim.wants_ours:
+    if standing.wants_ours:
         texts.append("claims an address of this host or of its pods, which it is not given")
     names = listed(owners)
     if names:
-        texts.append(f"claims addresses that {names} had already")
-    if claim.wants_too_much:
+        texts.append(
+            f"claims addresses that are given to {names}: of several that claim one, the smallest"
+            " id has it"
+        )
+    if standing.is_greedy:
         texts.append(
             "claims networks that are no host's own, such as 0.0.0.0/0 or much of the internet in"
             " pieces, which it is not given"
         )
-    return tuple(_overlap(claim.name, text) for text in texts)
+    return tuple(_overlap(standing.name, text) for text in texts)
 
 
 def _same_key(affiliate: Affiliate) -> Problem:

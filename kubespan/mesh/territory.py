@@ -1,130 +1,123 @@
 """Who claims which addresses, and who has them: of several claimants the one with the smallest id.
 
-Kept as pieces: ranges in order that never overlap, each with all its claimants. Whoever has a piece
-follows from its claimants alone, never from the order in which they came, so that a change costs
-what it touches and leaves what planning everything anew would have made.
+Kept are the claims, and who has what; not who else wants it, of which there may be a thousand for
+every address: who loses is looked up where it is asked for. A change costs what it touches. Where
+that would be more than sharing out everything anew, everything is; what comes out is the same.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final
 
+from kubespan.mesh.holdings import Holdings, Move
+from kubespan.mesh.line import Bounds, address_range, bounds, common, overlap, pairs, union, without
 from kubespan.model.ipset import IPSet, Range
 
-Claimants: TypeAlias = tuple[str, ...]
-"""Ids in ascending order; the first has it."""
-
-_Piece: TypeAlias = tuple[Range, Claimants]
+LOOK_UPS_PER_RANGE: Final = 12
+"""In the time in which one range is shared out anew, about as many claims are searched for one."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Concerned:
-    """Whom it concerns that addresses have changed hands."""
+    """Whom it concerns that addresses have changed hands. It may be said of too many."""
 
-    owners: set[str] = field(default_factory=set)
+    owners: frozenset[str] = frozenset()
     """They have more or less than before."""
 
-    claimants: set[str] = field(default_factory=set)
-    """They claim what is another's than before; the owners are among them."""
+    claimants: frozenset[str] = frozenset()
+    """They claim what has changed hands, or is of somebody who is called otherwise."""
 
 
 @dataclass(slots=True)
 class Territory:
     """The claims of all members, by their ids."""
 
-    _pieces: list[_Piece] = field(default_factory=list)
-    """Those that touch have different claimants: the same claims are always the same pieces."""
+    _claims: dict[str, Bounds] = field(default_factory=dict)
+    _holdings: Holdings = field(default_factory=Holdings)
 
-    _concerned: Concerned = field(default_factory=Concerned, compare=False)
+    def change(
+        self, wanted: Mapping[str, IPSet], renamed: Collection[str] = frozenset()
+    ) -> Concerned:
+        """Let some members claim something else than before, and some be called otherwise."""
+        now = {node_id: bounds(claim) for node_id, claim in wanted.items()}
+        former = {node_id: self._claims.get(node_id, []) for node_id in now}
+        self._claims = {one: claim for one, claim in (self._claims | now).items() if claim}
+        released = {one: without(former[one], now[one]) for one in now}
+        gained = {one: without(now[one], former[one]) for one in now}
+        if self._look_ups(released, gained) <= LOOK_UPS_PER_RANGE * self._ranges():
+            return self._adjust(released, gained, renamed)
+        self._holdings = Holdings.shared_out(self._claims)
+        everybody = frozenset(self._claims.keys() | now.keys())
+        return Concerned(everybody, everybody)
 
-    def claim(self, wanted: IPSet, node_id: str) -> None:
-        """Add a claim to what its owner does not claim yet."""
-        self._change(wanted, lambda claimants: tuple(sorted((*claimants, node_id))))
+    def granted(self, node_ids: Collection[str]) -> dict[str, IPSet]:
+        """Return what some members have of their claims, in one go over all pieces."""
+        ranges: dict[str, list[Range]] = {node_id: [] for node_id in node_ids}
+        for begin, end, owner in self._holdings.parts():
+            if owner is not None and owner in ranges:
+                ranges[owner].append(address_range(begin, end))
+        return {node_id: IPSet(tuple(pieces)) for node_id, pieces in ranges.items()}
 
-    def release(self, claimed: IPSet, node_id: str) -> None:
-        """Take back a claim, or a part of it."""
-        self._change(claimed, lambda claimants: tuple(one for one in claimants if one != node_id))
+    def owners(self, node_id: str) -> Iterator[str]:
+        """Give who has the rest of a member's claim, each once, in order of addresses."""
+        everybody = self._holdings.owners_in(self._claims.get(node_id, []))
+        return (owner for owner in everybody if owner != node_id)
 
-    def rename(self, claimed: IPSet, node_id: str) -> None:
-        """Note that a claimant is called otherwise: it concerns who claims what that one has."""
-        for _, claimants in self._claimed(claimed):
-            if claimants[0] == node_id:
-                self._concerned.claimants.update(claimants)
+    def kept(self) -> int:
+        """Return how many numbers are kept: what memory this takes."""
+        return 2 * self._ranges() + len(self._holdings.begins)
 
-    def take_concerned(self) -> Concerned:
-        """Return whom the changes since the last call concern."""
-        concerned, self._concerned = self._concerned, Concerned()
-        return concerned
+    def _ranges(self) -> int:
+        return sum(map(len, self._claims.values())) // 2
 
-    def granted(self, claimed: IPSet, node_id: str) -> IPSet:
-        """Return what a claimant has of its claim."""
-        pieces = self._claimed(claimed)
-        return IPSet.joined([part for part, claimants in pieces if claimants[0] == node_id])
+    def _look_ups(self, released: Mapping[str, Bounds], gained: Mapping[str, Bounds]) -> int:
+        """Return about what changes cost: all claims are searched for what becomes free."""
+        found = 0
+        for change, searched in ((released, len(self._claims)), (gained, 0)):
+            for node_id, parts in change.items():
+                for begin, end in pairs(parts):
+                    pieces = self._holdings.pieces(begin, end)
+                    owners = self._holdings.owners[pieces.start : pieces.stop]
+                    found += len(pieces) + searched * owners.count(node_id)
+        return found
 
-    def owners(self, claimed: IPSet, node_id: str) -> Iterator[str]:
-        """Give who has the rest of a claim, each once, in order of addresses."""
-        seen = {node_id}
-        for _, claimants in self._claimed(claimed):
-            if claimants[0] not in seen:
-                seen.add(claimants[0])
-                yield claimants[0]
+    def _adjust(
+        self,
+        released: Mapping[str, Bounds],
+        gained: Mapping[str, Bounds],
+        renamed: Collection[str],
+    ) -> Concerned:
+        """Change who has what where that may be another now."""
+        moves: list[Move] = []
+        for node_id, parts in released.items():
+            moves += self._holdings.free(parts, node_id)
+        free = union(move[:2] for move in moves)
+        for node_id, parts in gained.items():
+            moves += self._holdings.take(parts, node_id)
+        claimants = self._claimants([move[:2] for move in moves] + self._held_by(renamed))
+        moves += self._hand_out(free, claimants)
+        owners = {owner for move in moves for owner in move[2:] if owner is not None}
+        return Concerned(frozenset(owners), claimants)
 
-    def _claimed(self, claimed: IPSet) -> Iterator[_Piece]:
-        """Give the pieces of what one member claims; none of them is cut by its borders."""
-        for where in claimed.ranges:
-            begin = self._find(where.version, where.first)
-            yield from self._pieces[begin : self._find(where.version, where.last + 1)]
+    def _held_by(self, node_ids: Collection[str]) -> list[tuple[int, int]]:
+        if not node_ids:
+            return []
+        return [(begin, end) for begin, end, owner in self._holdings.parts() if owner in node_ids]
 
-    def _change(self, places: IPSet, change: Callable[[Claimants], Claimants]) -> None:
-        for where in places.ranges:
-            begin = self._cut(where.version, where.first)
-            end = self._cut(where.version, where.last + 1)
-            changed = []
-            for part, before in _without_gaps(self._pieces[begin:end], where):
-                after = change(before)
-                changed.append((part, after))
-                if before[:1] != after[:1]:
-                    self._concerned.owners.update(before[:1], after[:1])
-                    self._concerned.claimants.update(before, after)
-            # What lies beside it may now have the same claimants.
-            around = max(0, begin - 1)
-            pieces = [*self._pieces[around:begin], *changed, *self._pieces[end : end + 1]]
-            self._pieces[around : end + 1] = _joined(pieces)
+    def _claimants(self, parts: list[tuple[int, int]]) -> frozenset[str]:
+        """Return who claims any of it."""
+        where = union(parts)
+        return frozenset(one for one, claim in self._claims.items() if overlap(where, claim))
 
-    def _cut(self, version: int, address: int) -> int:
-        """Let a piece begin at an address if one contains it; return the first from there on."""
-        index = self._find(version, address)
-        if index:
-            part, claimants = self._pieces[index - 1]
-            if part.version == version and part.last >= address:
-                low, high = part._replace(last=address - 1), part._replace(first=address)
-                self._pieces[index - 1 : index] = [(low, claimants), (high, claimants)]
-        return index
-
-    def _find(self, version: int, address: int) -> int:
-        """Return which piece is the first that does not begin before an address."""
-        return bisect_left(self._pieces, (Range(version, address, address), ()))
-
-
-def _without_gaps(pieces: list[_Piece], where: Range) -> list[_Piece]:
-    """Return the pieces that lie in a range, and what is nobody's between them, in order."""
-    gaps = IPSet(tuple(part for part, _ in pieces)).cut_out_of(where)
-    return sorted([*pieces, *((gap, ()) for gap in gaps)])
-
-
-def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
-    """Return the pieces that are somebody's, in order, as few as may be."""
-    joined: list[_Piece] = []
-    for part, claimants in pieces:
-        if joined and joined[-1][1] == claimants and _touch(joined[-1][0], part):
-            joined[-1] = (joined[-1][0]._replace(last=part.last), claimants)
-        elif claimants:
-            joined.append((part, claimants))
-    return joined
-
-
-def _touch(low: Range, high: Range) -> bool:
-    return low.version == high.version and low.last + 1 == high.first
+    def _hand_out(self, free: Bounds, claimants: Collection[str]) -> list[Move]:
+        """Give what is free to its claimants, in order, until nothing is left of it."""
+        moves: list[Move] = []
+        for node_id in sorted(claimants):
+            if not free:
+                break
+            part = common(free, self._claims[node_id])
+            moves += self._holdings.take(part, node_id)
+            free = without(free, part)
+        return moves

@@ -310,7 +310,7 @@ def test_whoever_lost_an_address_is_told_the_new_name() -> None:
     a, b = (affiliate(n, i, networks=["10.0.0.0/24"]) for n, i in (("a", 2), ("b", 3)))
     before = planner.peer_specs([a, b], OURSELVES)
     after = planner.peer_specs([dataclasses.replace(a, nodename="renamed"), b], OURSELVES)
-    assert "renamed had" in after.problems[0].text
+    assert "given to renamed:" in after.problems[0].text
     assert after.specs[1] is before.specs[1]
 
 
@@ -319,5 +319,6 @@ def test_of_many_owners_a_few_are_named() -> None:
     many = [affiliate(f"{n:03}", n + 2, networks=[f"10.0.{n}.0/24"]) for n in range(100)]
     (problem,) = plan(*many, affiliate("last", 200, networks=["10.0.0.0/16"])).problems
     assert problem.text == (
-        "claims addresses that host-000, host-001, host-002 and others had already"
+        "claims addresses that are given to host-000, host-001, host-002 and others: of several"
+        " that claim one, the smallest id has it"
     )
