@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Final, TextIO
+from contextlib import suppress
+from typing import Final, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -32,10 +33,25 @@ def log_level(environment: Mapping[str, str]) -> int:
     return LEVELS[text]
 
 
+class _Patient:
+    """A file to which what cannot be written is not: a full disk must not end a program."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+
 def create_log(level: int, file: TextIO | None = None) -> FilteringBoundLogger:
     """Return a log that writes to standard error, or to the file."""
     lazy = structlog.wrap_logger(
-        structlog.WriteLogger(file or sys.stderr),
+        structlog.WriteLogger(cast("TextIO", _Patient(file or sys.stderr))),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from contextlib import suppress
 
 import pytest
 
@@ -46,3 +47,12 @@ def test_less_is_written_where_less_is_asked_for() -> None:
     log.info("nothing")
     log.warning("something")
     assert file.getvalue().count("\n") == 1
+
+
+def test_a_full_disk_ends_nobody() -> None:
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123  a device is no path
+        log = create_log(logging.INFO, full)
+        log.info("lost")
+        log.warning("lost too")
+        with suppress(OSError):
+            full.close()
