@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -90,14 +89,10 @@ class Lab:
         """The ids of the tunnel processes."""
         return [side.tunnel.pid for side in (self.a, self.b) if side.tunnel]
 
-    def counters(self) -> dict[str, Counter[str]]:
+    def counters(self) -> dict[str, dict[str, int]]:
         """The data planes' own counters by end, `a` and `b`; empty where there are none."""
         sides = {"a": self.a, "b": self.b}
-        return {
-            end: Counter(uapi.counters(side.interface))
-            for end, side in sides.items()
-            if side.tunnel
-        }
+        return {end: uapi.counters(side.interface) for end, side in sides.items() if side.tunnel}
 
     def remarks(self) -> str:
         """What the sending end's data plane says of itself, such as which cipher it picked."""

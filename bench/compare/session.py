@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -176,7 +176,7 @@ class Session:
         try:
             before = lab.counters()
             measured = work.measure(lab)
-            counted = {end: after - before[end] for end, after in lab.counters().items()}
+            counted = {end: _since(before[end], now) for end, now in lab.counters().items()}
         except (CommandFailed, Refused, OSError) as error:
             failure = f"{error}\n{lab.complaint()}".strip()
             return Sample(name, work.subject, number, {}, 0.0, tried, {}, failure)
@@ -185,3 +185,7 @@ class Session:
 
     def _is_late(self) -> bool:
         return time.monotonic() - self._started_at > self.options.effort.budget
+
+
+def _since(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    return {name: count - before.get(name, 0) for name, count in now.items()}

@@ -31,6 +31,17 @@ def descendants(pid: int) -> set[int]:
     return {int(child) for child in children}.union(*(descendants(int(c)) for c in children))
 
 
+def test_a_tunnel_says_what_either_end_counted(tmp_path: Path) -> None:
+    need("iperf3", "ethtool", "ping", "nsenter")
+    words = ("--impl", "kubespan", "--reference", "kubespan", "--parts", "tcp")
+    done = compare(*words, *ARGUMENTS, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (sample,) = json.loads((tmp_path / "report.json").read_text())["samples"]
+    a, b = sample["counters"]["a"], sample["counters"]["b"]
+    assert a["tun_read_packets"] > b["tun_read_packets"] > 0
+    assert "kubespan | seg, ipv6, MTU 1420: 1 stream | b |" in (tmp_path / "report.md").read_text()
+
+
 def test_bare_link(tmp_path: Path) -> None:
     need("iperf3", "ethtool", "ping", "nsenter", "cc")
     done = compare("--impl", "veth", "--reference", "veth", *ARGUMENTS, "--out", str(tmp_path))
