@@ -132,8 +132,9 @@ def _mean_peer(peer: Peer, view: View) -> StaticPeer | None:
     allowed_ips = read_all(view.at("allowedIPs"), peer.allowed_ips, Prefix.parse)
     if are_too_much(allowed_ips):
         view.at("allowedIPs").mistake(
-            "no host has so much of the internet, nor loopback, link-local or multicast networks;"
-            " write its own networks, public ones of a /16 or a /32 of IPv6 together at most"
+            "no host has so much of the internet, nor loopback, link-local or multicast networks,"
+            " nor those of translators such as 64:ff9b::/96; write its own networks, public ones of"
+            " a /16, or a /32 of IPv6, together at most"
         )
     if name is None or public_key is None:
         return None

@@ -203,7 +203,10 @@ def _versions() -> tuple[int, ...]:
     A socket does not tell: a service manager may forbid us those of IPv6 on a host that has it.
     Where nobody can say, it is there.
     """
-    is_absent = NETWORK_FILES.exists() and not (NETWORK_FILES / "if_inet6").exists()
+    try:
+        is_absent = all(file.name != "if_inet6" for file in NETWORK_FILES.iterdir())
+    except OSError:
+        is_absent = False
     return VERSIONS[:1] if is_absent else VERSIONS
 
 

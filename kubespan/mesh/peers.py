@@ -21,11 +21,14 @@ from kubespan.model.resources import Affiliate, KubeSpanAffiliate, KubeSpanPeerS
 NOBODYS: Final = IPSet.of(
     *map(Prefix.parse, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")),
     *map(Prefix.parse, ("255.255.255.255/32", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
-    # All of IPv4 by another name: RFC 6052, RFC 8215, RFC 4380, RFC 3056.
-    *map(Prefix.parse, ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")),
 )
-"""What is never routed to a peer: unspecified, loopback, link-local, multicast, and what stands for
-IPv4 behind translators and tunnels. RFC 6890."""
+"""What is never routed to a peer: unspecified, loopback, link-local, multicast. RFC 6890."""
+
+TRANSLATED: Final = IPSet.of(
+    *map(Prefix.parse, ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16"))
+)
+"""All of IPv4 by another name, behind translators and tunnels: no network of one host, though a
+host may have an address in it. RFC 6052, RFC 8215, RFC 4380, RFC 3056."""
 
 NOTHING: Final = IPSet()
 
@@ -251,7 +254,8 @@ def claim(affiliate: Affiliate, kubespan: KubeSpanAffiliate) -> IPSet:
     """Return every address that an affiliate wants to be routed to it."""
     networks = _modest(kubespan.additional_addresses)
     hosts = [host_prefix(address) for address in affiliate.addresses]
-    wanted = IPSet.of(*networks, *hosts) - IPSet.of(*kubespan.exclude_advertised_networks)
+    wanted = (IPSet.of(*networks) - TRANSLATED) | IPSet.of(*hosts)
+    wanted -= IPSet.of(*kubespan.exclude_advertised_networks)
     if kubespan.address is not None:
         wanted |= IPSet.of(host_prefix(kubespan.address))
     return wanted - NOBODYS
@@ -275,7 +279,7 @@ def _is_greedy(kubespan: KubeSpanAffiliate) -> bool:
 
 def are_too_much(networks: tuple[Prefix, ...]) -> bool:
     """Tell whether they are more than one host has: much of the internet, or what is nobody's."""
-    return _modest(networks) != networks or IPSet.of(*networks).overlaps(NOBODYS)
+    return _modest(networks) != networks or IPSet.of(*networks).overlaps(NOBODYS | TRANSLATED)
 
 
 def _cut(piece: Range) -> tuple[Prefix, ...]:

@@ -112,7 +112,7 @@ class AffiliateCache:
         with suppress(OSError):
             if set_aside.members:
                 self._others.replace(self.path)
-            elif recalled.fault is CacheFault.NOT_OPENED:
+            elif recalled.fault is CacheFault.NOT_OPENED and not self._is_kept(now):
                 self.path.replace(self._others)
         return set_aside if set_aside.members else recalled
 
@@ -145,6 +145,10 @@ class AffiliateCache:
         recent = [entry for entry in entries if now - entry.seen_at <= MAX_CACHE_AGE]
         members, refusals = sifted(_remembered, recent, MAX_AFFILIATES)
         return Recalled(members, refusals=refusals)
+
+    def _is_kept(self, now: float) -> bool:
+        """Tell whether one is set aside that may be of use: a second wrong secret is none."""
+        return self._others.exists() and now - self._others.stat().st_mtime < MAX_CACHE_AGE
 
     def _read(self, path: Path, now: float) -> Recalled:
         try:

@@ -159,6 +159,13 @@ def test_nobody_is_given_much_of_the_internet(networks: list[str], given: list[s
     )
 
 
+def test_a_hosts_own_address_may_be_one_of_a_tunnel() -> None:
+    own = ["192.0.2.9", "2002:c000:201::1", "2001::5:6"]
+    specs = plan(affiliate("a", 2, addresses=own))
+    assert allowed(specs) == [["192.0.2.9/32", "2001::5:6/128", "2002:c000:201::1/128"]]
+    assert specs.problems == ()
+
+
 def test_all_that_a_service_takes_are_given_little_of_the_internet() -> None:
     """Of IPv4 as a whole, and of the least that a registry of addresses has of IPv6: a /12."""
     assert MAX_AFFILIATES * MOST_PUBLIC[4] <= (1 << 32) // 64

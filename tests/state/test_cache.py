@@ -175,6 +175,26 @@ def test_a_mistyped_secret_forgets_nobody_though_nothing_was_saved(tmp_path: Pat
     assert [one.affiliate for one in cache(tmp_path).load(NOW).members] == [PEER]
 
 
+def test_a_secret_that_is_mistyped_twice_forgets_nobody(tmp_path: Path) -> None:
+    cache(tmp_path).save(heard(PEER), NONCE)
+    for wrong in (1, 2):
+        mistyped = AffiliateCache(tmp_path, "id", ClusterSecret(bytes([wrong]) * 32))
+        assert not mistyped.load(NOW).members
+        os.utime(tmp_path / "affiliates.cache.other", (NOW, NOW))
+        mistyped.save([], NONCE)
+    assert [one.affiliate for one in cache(tmp_path).load(NOW).members] == [PEER]
+
+
+def test_what_was_set_aside_long_ago_gives_way(tmp_path: Path) -> None:
+    cache(tmp_path).save(heard(PEER), NONCE)
+    mistyped = AffiliateCache(tmp_path, "id", ClusterSecret(bytes(32)))
+    mistyped.load(NOW)
+    os.utime(tmp_path / "affiliates.cache.other", (0, 0))
+    AffiliateCache(tmp_path, "id", ClusterSecret(bytes([1]) * 32)).save(heard(PEER), NONCE)
+    mistyped.load(NOW)
+    assert not (tmp_path / "affiliates.cache").exists()
+
+
 def test_who_was_not_heard_of_for_a_week_is_forgotten() -> None:
     at_once = NOW - int(MAX_CACHE_AGE)
     members = [*heard(PEER, at=at_once), *heard(BYSTANDER, at=at_once - 1)]
