@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -262,6 +262,16 @@ def test_a_clock_that_is_behind_what_it_saw_itself(machine: Machine, config: Nod
     assert again.clock_behind(at - 1000.0) == 940.0
 
 
+@asynccontextmanager
+async def saving(
+    announcing: Announcing, services: Services, members: list[Affiliate]
+) -> AsyncIterator[None]:
+    """The cache is kept, of whoever is a member at each moment."""
+    task = asyncio.ensure_future(announcing.save_now_and_then(services, lambda: [*members]))
+    yield
+    task.cancel()
+
+
 def test_who_had_come_before_it_began_is_remembered_soon(
     machine: Machine, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,11 +282,8 @@ def test_who_had_come_before_it_began_is_remembered_soon(
     async def scenario() -> None:
         services = services_of(announcing)
         announcing.recall(services, lambda _: None)
-        saving = asyncio.ensure_future(
-            announcing.save_now_and_then(services, lambda: [Affiliate("a")])
-        )
-        await until((Path(config.state_directory) / "affiliates.cache").exists)
-        saving.cancel()
+        async with saving(announcing, services, [Affiliate("a")]):
+            await until((Path(config.state_directory) / "affiliates.cache").exists)
 
     asyncio.run(scenario())
 
@@ -292,12 +299,11 @@ def test_a_cache_that_cannot_be_used_is_not_written_over_without_news(
     async def scenario() -> None:
         services, members = services_of(announcing), [Affiliate("a")]
         announcing.recall(services, lambda _: None)
-        saving = asyncio.ensure_future(announcing.save_now_and_then(services, lambda: [*members]))
-        await asyncio.sleep(0.1)
-        assert cache.read_bytes() == b"of another version"
-        members.append(Affiliate("b"))
-        await until(lambda: cache.read_bytes() != b"of another version")
-        saving.cancel()
+        async with saving(announcing, services, members):
+            await asyncio.sleep(0.1)
+            assert cache.read_bytes() == b"of another version"
+            members.append(Affiliate("b"))
+            await until(lambda: cache.read_bytes() != b"of another version")
 
     asyncio.run(scenario())
 
