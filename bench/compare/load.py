@@ -72,16 +72,17 @@ def transfer(lab: Lab, load: Load) -> Transfer:
 
 
 @contextmanager
-def busy(lab: Lab, seconds: float) -> Iterator[list[int]]:
+def busy(lab: Lab, seconds: float, rate: int | None = None) -> Iterator[list[int]]:
     """One stream from end `a` to end `b` is under way, for at most so many seconds.
 
-    Gives the ids of its processes.
+    TCP itself paces it to `rate` bits a second if that is given. Gives the ids of its processes.
     """
     server = lab.b.namespace.start("iperf3", "-s", "-1", "-p", str(PORT))
     try:
         _wait_until_listening(server)
         load = Load(1, "forward", "cubic", math.ceil(seconds))
-        client = lab.a.namespace.start(*_client_command(lab.b.address, load))
+        pace = () if rate is None else ("--fq-rate", str(rate))
+        client = lab.a.namespace.start(*_client_command(lab.b.address, load), *pace)
         try:
             time.sleep(RISE_TIME)
             yield [client.pid, server.pid]

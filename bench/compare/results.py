@@ -26,6 +26,7 @@ METRICS = {
         Metric("cpu_us_per_packet", "CPU µs/packet at 50 kpps", 1, higher_is_better=False),
         Metric("rtt_us", "RTT µs", 0, higher_is_better=False),
         Metric("rtt_min_us", "least RTT µs", 0, higher_is_better=False),
+        Metric("beside_gbps", "Gbit/s beside", 2, higher_is_better=True),
     )
 }
 

@@ -21,6 +21,8 @@ from bench.compare.smallpackets import Packets, Trial, Workshop, highest_rate
 from bench.compare.uapi import Refused
 
 FIXED_RATE = 50_000.0
+# Bits a second that the slowest contender carries, too: round trips beside it are of like loads.
+EVEN_RATE = 500_000_000
 
 
 class Measured(Protocol):
@@ -127,11 +129,16 @@ class Session:
 
     def _round_trips(self, link: Link) -> list[Work]:
         effort = self.options.effort
+        measures: dict[str, Callable[..., Measured]] = {
+            "idle": round_trips,
+            f"beside {EVEN_RATE / 1e9:g} Gbit/s": partial(loaded_round_trips, rate=EVEN_RATE),
+            "beside a stream without bound": loaded_round_trips,
+        }
         return [
             Work(
                 Subject("rtt", link.name, load), effort.series, partial(measure, count=effort.pings)
             )
-            for load, measure in (("idle", round_trips), ("loaded", loaded_round_trips))
+            for load, measure in measures.items()
         ]
 
     def _link(self, link: Link, work: Sequence[Work]) -> Iterator[Sample]:

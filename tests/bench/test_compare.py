@@ -50,6 +50,7 @@ def test_bare_link(tmp_path: Path) -> None:
     measured = {key for sample in samples for key in sample["values"]}
     assert measured == {
         "gbps", "cpu_s_per_gb", "kpps", "cpu_us_per_packet", "rtt_us", "rtt_min_us",
+        "beside_gbps",
     }  # fmt: skip
     assert (tmp_path / "report.md").read_text() == done.stdout
     assert "generic-segmentation-offload: off" in done.stdout
@@ -61,10 +62,13 @@ def test_tunnel_that_anybody_would_write(tmp_path: Path) -> None:
     parts = ("--parts", "tcp,rtt", "--peers", "3", "--out", str(tmp_path))
     done = compare("--impl", "naive", "--reference", "naive", *ARGUMENTS, *parts)
     assert done.returncode == 0, done.stderr
-    loads = {
-        s["subject"]["load"] for s in json.loads((tmp_path / "report.json").read_text())["samples"]
-    }
-    assert loads == {"1 stream", "idle", "loaded"}
+    samples = json.loads((tmp_path / "report.json").read_text())["samples"]
+    beside = {s["subject"]["load"]: s["values"].get("beside_gbps") for s in samples}
+    even, unbounded = "beside 0.5 Gbit/s", "beside a stream without bound"
+    assert set(beside) == {"1 stream", "idle", even, unbounded}
+    assert beside["idle"] is None
+    assert 0 < beside[even] < 0.6  # with what its headers take
+    assert beside[unbounded] > 0
 
 
 def test_interrupted(tmp_path: Path) -> None:
