@@ -32,6 +32,7 @@ struct udp_receiver {
     _Alignas(8) uint8_t control[UDP_RECEIVE_SLOTS][CONTROL_SIZE];
     struct udp_datagram datagrams[UDP_RECEIVE_SLOTS];
     uint8_t *memory;
+    int most; /* messages that the next call takes */
 };
 
 struct udp_sender {
@@ -55,6 +56,7 @@ struct udp_receiver *udp_receiver_new(void)
         free(r);
         return NULL;
     }
+    r->most = UDP_RECEIVE_SLOTS;
     return r;
 }
 
@@ -141,15 +143,27 @@ static void read_datagram(struct udp_receiver *r, int i)
         d->segment_size = d->length;
 }
 
+/* So many messages as large as these `n` as UDP_RECEIVE_BYTES hold. */
+static int messages_that_fit(const struct udp_receiver *r, int n)
+{
+    size_t bytes = 1, fit;
+
+    for (int i = 0; i < n; i++)
+        bytes += r->headers[i].msg_len;
+    fit = (size_t)n * UDP_RECEIVE_BYTES / bytes;
+    return fit < 1 ? 1 : fit < UDP_RECEIVE_SLOTS ? (int)fit : UDP_RECEIVE_SLOTS;
+}
+
 int udp_receive(struct udp_receiver *r, int fd)
 {
-    for (int i = 0; i < UDP_RECEIVE_SLOTS; i++)
+    for (int i = 0; i < r->most; i++)
         receive_prepare(r, i);
-    int n = recvmmsg(fd, r->headers, UDP_RECEIVE_SLOTS, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(fd, r->headers, (unsigned)r->most, MSG_DONTWAIT, NULL);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     for (int i = 0; i < n; i++)
         read_datagram(r, i);
+    r->most = messages_that_fit(r, n);
     return n;
 }
 

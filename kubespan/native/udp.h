@@ -17,6 +17,8 @@
 
 #define UDP_RECEIVE_SLOTS 64
 #define UDP_RECEIVE_SIZE 65536
+/* Of bulk a call takes no more than stays in a core's cache until it is opened; meanwhile answers wait to be sent. */
+#define UDP_RECEIVE_BYTES (512 * 1024)
 #define UDP_SEND_SLOTS 64
 #define UDP_MAX_SEGMENTS 64      /* what every kernel with UDP_SEGMENT takes; newer ones take 128 */
 #define UDP_MAX_SUPER_IPV4 65493 /* above it the super-packet no longer fits a 64 KiB frame with its headers */
@@ -45,8 +47,9 @@ struct udp_datagram {
 struct udp_receiver;
 struct udp_receiver *udp_receiver_new(void);
 void udp_receiver_free(struct udp_receiver *r);
-/* Reads at most UDP_RECEIVE_SLOTS messages without blocking. Answers how many, 0 when none wait, or -errno.
- * What it read stays valid until the next call. Truncated messages have length 0. */
+/* Reads at most UDP_RECEIVE_SLOTS messages without blocking, and some UDP_RECEIVE_BYTES if they are as large as those of
+ * the call before. Answers how many, 0 when none wait, or -errno. What it read stays valid until the next call.
+ * Truncated messages have length 0. */
 int udp_receive(struct udp_receiver *r, int fd);
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);
 

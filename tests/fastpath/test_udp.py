@@ -1,0 +1,86 @@
+"""How much one call of kubespan/native/udp.h takes, on real sockets: compiled for the test."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubespan.device.bind import SO_RCVBUFFORCE
+from tests.fastpath.offload_library import NATIVE, compiler
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a large receive buffer needs root")
+SLOTS = 64
+BULK_BYTES = 512 * 1024
+LARGE, SMALL = bytes(60_000), bytes(60)
+LARGE_AT_ONCE = BULK_BYTES // len(LARGE)
+
+
+class Receiver:
+    """A bound socket, the C that receives from it, and who sends to it."""
+
+    def __init__(self, folder: Path) -> None:
+        library = folder / "udp.so"
+        command = (compiler(), "-std=gnu11", "-O2", "-shared", "-fPIC", "-o", library)
+        subprocess.run((*command, NATIVE / "udp.c"), check=True)
+        self._c = ctypes.CDLL(str(library))
+        self._c.udp_receiver_new.restype = ctypes.c_void_p
+        self._state = ctypes.c_void_p(self._c.udp_receiver_new())
+        self._here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._here.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        self._here.bind(("127.0.0.1", 0))
+        self._there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def calls(self, *datagrams: bytes) -> list[int]:
+        """How many of them each call took, until none was left."""
+        for datagram in datagrams:
+            self._there.sendto(datagram, self._here.getsockname())
+        taken: list[int] = []
+        while sum(taken) < len(datagrams):
+            taken.append(self._c.udp_receive(self._state, self._here.fileno()))
+            assert taken[-1] > 0
+        assert self._c.udp_receive(self._state, self._here.fileno()) == 0
+        return taken
+
+    def close(self) -> None:
+        self._c.udp_receiver_free(self._state)
+        self._here.close()
+        self._there.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    receiver = Receiver(tmp_path)
+    yield receiver
+    receiver.close()
+
+
+def test_of_small_messages_a_call_takes_as_many_as_there_are_slots(receiver: Receiver) -> None:
+    assert receiver.calls(*[SMALL] * 150) == [SLOTS, SLOTS, 22]
+
+
+def test_after_large_ones_a_call_takes_no_more_than_the_cache_holds(receiver: Receiver) -> None:
+    assert receiver.calls(LARGE) == [1]
+    full, rest = divmod(50, LARGE_AT_ONCE)
+    assert receiver.calls(*[LARGE] * 50) == [LARGE_AT_ONCE] * full + [rest]
+
+
+def test_small_ones_after_large_ones_are_soon_taken_together_again(receiver: Receiver) -> None:
+    receiver.calls(LARGE)
+    assert receiver.calls(*[SMALL] * 100) == [LARGE_AT_ONCE, SLOTS, 100 - LARGE_AT_ONCE - SLOTS]
+
+
+def test_mixed_ones_count_by_their_mean(receiver: Receiver) -> None:
+    receiver.calls(LARGE, SMALL, SMALL)
+    mean = (len(LARGE) + 2 * len(SMALL)) / 3
+    assert receiver.calls(*[SMALL] * 60)[0] == int(BULK_BYTES / mean)
+
+
+def test_an_empty_datagram_is_taken_too(receiver: Receiver) -> None:
+    assert receiver.calls(b"", LARGE) == [2]
+    assert receiver.calls(b"") == [1]
