@@ -8,7 +8,6 @@ from types import MappingProxyType
 from structlog.typing import FilteringBoundLogger
 
 from kubespan.mesh.mtu import Mtu
-from kubespan.mesh.peers import Outside
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.reconciler import Outcome
 from kubespan.model.keys import PublicKey
@@ -25,7 +24,6 @@ class Journal:
         self._statuses = NOBODY
         self._mtu: Mtu | None = None
         self._problems: frozenset[Problem] = frozenset()
-        self._outside: frozenset[Outside] = frozenset()
 
     def follow(self, outcome: Outcome) -> None:
         """Write down what has changed."""
@@ -37,17 +35,9 @@ class Journal:
             self._log.info("mtu", mtu=outcome.mtu.value, reason=outcome.mtu.reason)
         for problem in set(outcome.problems) - self._problems:
             self._log.warning(problem.text, code=problem.code.value, peer=problem.peer)
-        for one in set(outcome.outside) - self._outside:
-            self._log.info(
-                "peer reached outside the mesh",
-                peer=one.peer,
-                addresses=", ".join(map(str, one.prefixes)),
-                reason="a discovery service is there",
-            )
         self._statuses = outcome.statuses
         self._mtu = outcome.mtu
         self._problems = frozenset(outcome.problems)
-        self._outside = frozenset(outcome.outside)
 
     def _follow_peer(
         self, key: PublicKey, before: KubeSpanPeerStatus | None, status: KubeSpanPeerStatus

@@ -23,7 +23,7 @@ from kubespan.daemon.discovering import Discovering
 from kubespan.daemon.journal import Journal
 from kubespan.daemon.plane import DataPlane
 from kubespan.daemon.reconfiguring import checked, with_start_of
-from kubespan.daemon.resolving import ServiceAddresses
+from kubespan.daemon.resolving import ServicePlaces
 from kubespan.daemon.steersman import Steersman, Unsteered
 from kubespan.device.clock import Clock
 from kubespan.linux.nft import require_nft
@@ -96,7 +96,7 @@ class MeshNode:
         self._log = log
         self._journal = Journal(log)
         self._reconciler = Reconciler(node_id, identity, secret)
-        self._services = ServiceAddresses(lambda: self.discovering.targets, self.wake)
+        self._services = ServicePlaces(lambda: self.discovering.targets, self.wake)
         self._underlay = self._make_underlay()
         self._endpoints: frozenset[Endpoint] = frozenset()
         self._trouble = ""
@@ -229,7 +229,7 @@ class MeshNode:
             affiliates,
             self.plane.readings(),
             self.ways,
-            self._services.addresses,
+            self._services.endpoints,
             self._own_addresses(),
         )
         outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)

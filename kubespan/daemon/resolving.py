@@ -1,4 +1,4 @@
-"""The addresses of discovery services, which no peer may have: without them we hear of nobody."""
+"""Where discovery services are: what is said to them goes past the mesh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from itertools import islice
 from typing import Final
 
-from kubespan.model.address import IPAddress
+from kubespan.model.address import Endpoint
 
 INTERVAL: Final = 300.0
 """Seconds after which they are asked for again."""
@@ -19,14 +19,10 @@ RETRY_INTERVAL: Final = 10.0
 """The same while one of them was never found: the network may not be there yet."""
 
 MOST_ADDRESSES: Final = 8
-"""That are taken of one name.
-
-Members that have one of them are reached outside of the mesh, and whoever answers for the name may
-name any. A service has a few.
-"""
+"""That are taken of one name: whoever answers for it may name any. A service has a few."""
 
 
-class ServiceAddresses:
+class ServicePlaces:
     """What the names of services lead to. Names that lead nowhere keep what they led to before."""
 
     def __init__(
@@ -34,14 +30,14 @@ class ServiceAddresses:
     ) -> None:
         self._targets = targets
         self._hear_change = hear_change
-        self._known: dict[str, frozenset[IPAddress]] = {}
+        self._known: dict[str, frozenset[Endpoint]] = {}
         self._asked: set[str] = set()
         self._is_due = asyncio.Event()
 
     @property
-    def addresses(self) -> frozenset[IPAddress]:
-        """All of them."""
-        return frozenset[IPAddress]().union(*self._known.values())
+    def endpoints(self) -> frozenset[Endpoint]:
+        """All of them: addresses and TCP ports."""
+        return frozenset[Endpoint]().union(*self._known.values())
 
     def notice(self) -> None:
         """Ask at once if there are other services now."""
@@ -52,14 +48,14 @@ class ServiceAddresses:
         """Ask again and again, until cancelled."""
         while True:
             self._is_due.clear()
-            before, targets = self.addresses, tuple(self._targets())
+            before, targets = self.endpoints, tuple(self._targets())
             self._asked = set(targets)
             self._known = {one: known for one, known in self._known.items() if one in targets}
             for target in targets:
                 found = await _resolve(target)
                 if found:
                     self._known[target] = found
-            if self.addresses != before:
+            if self.endpoints != before:
                 self._hear_change()
             is_complete = len(self._known) == len(set(targets))
             with suppress(TimeoutError):
@@ -67,13 +63,17 @@ class ServiceAddresses:
                     await self._is_due.wait()
 
 
-async def _resolve(target: str) -> frozenset[IPAddress]:
+async def _resolve(target: str) -> frozenset[Endpoint]:
     host, _, port = target.rpartition(":")
     # Some texts are no names at all, which is a UnicodeError.
     with suppress(OSError, UnicodeError):
         infos = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM
         )
-        found = (ip_address(str(info[4][0]).partition("%")[0]) for info in infos)
+        found = (_endpoint(str(info[4][0]), int(info[4][1])) for info in infos)
         return frozenset(islice(dict.fromkeys(found), MOST_ADDRESSES))
     return frozenset()
+
+
+def _endpoint(host: str, port: int) -> Endpoint:
+    return Endpoint(ip_address(host.partition("%")[0]), port)

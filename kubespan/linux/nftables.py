@@ -3,7 +3,8 @@
 Pure: a plan goes in, commands in nft's JSON come out, to be loaded as one transaction. Of the marks
 only the bits 0x60 are ours: 0x20 is on WireGuard's own datagrams, which pass; 0x40 is put on
 packets that must go into the mesh. Packets of our own are routed again once they are marked; those
-of others are marked before they are routed.
+of others are marked before they are routed. What this host says to discovery, or as discovery, is
+left alone even where a member has the address: that one TCP port, and nothing else that is there.
 
 A transaction puts one set of rules in the place of another for every packet that comes later, but
 not for one that is between two chains, or between a chain and its set, at that moment: it may miss
@@ -95,13 +96,15 @@ def _kinds(things: Iterable[Expression]) -> Counter[str]:
 
 def _replacing(table: Name, plan: NetworkPlan, clamps: Iterable[Rule]) -> Ruleset:
     versions = _versions(plan)
+    asked = tuple(version for version in versions if _places(plan, version))
     added = (
         {"table": table},
         *({"set": _set(version, plan.steered)} for version in versions),
+        *({"set": _service_set(version, _places(plan, version))} for version in asked),
         {"chain": _chain(PREROUTING, "filter", "prerouting")},
         {"chain": _chain(OUTGOING, "route", "output")},
         *(_rule(PREROUTING, rule) for rule in _prerouting(versions)),
-        *(_rule(OUTGOING, rule) for rule in _outgoing(versions, clamps)),
+        *(_rule(OUTGOING, rule) for rule in _outgoing(versions, asked, clamps)),
     )
     return {"nftables": [*_removing(table), *({"add": _placed(thing, table)} for thing in added)]}
 
@@ -124,6 +127,23 @@ def _removing(table: Name) -> Iterator[Expression]:
     # Removing what is not there is an error, and adding what is there is none.
     yield {"add": {"table": table}}
     yield {"delete": {"table": table}}
+
+
+def _places(plan: NetworkPlan, version: int) -> list[Expression]:
+    return [
+        {"concat": [str(service.address), service.port]}
+        for service in plan.services
+        if service.address.version == version
+    ]
+
+
+def _service_set(version: int, places: list[Expression]) -> Expression:
+    kind = [f"ipv{version}_addr", "inet_service"]
+    return {"name": _service_set_name(version), "type": kind, "elem": places}
+
+
+def _service_set_name(version: int) -> str:
+    return f"services{version}"
 
 
 def _set_name(version: int) -> str:
@@ -157,9 +177,14 @@ def _prerouting(versions: Iterable[int]) -> Iterator[Rule]:
         yield _is_steered(version), _force(), _ACCEPT
 
 
-def _outgoing(versions: Iterable[int], clamps: Iterable[Rule]) -> Iterator[Rule]:
+def _outgoing(
+    versions: Iterable[int], asked: Iterable[int], clamps: Iterable[Rule]
+) -> Iterator[Rule]:
     yield _is_wireguards(), _ACCEPT
     yield _match("==", {"meta": {"key": "oif"}}, "lo"), _ACCEPT
+    for version in asked:
+        yield _is_service(version, "daddr", "dport"), _ACCEPT
+        yield _is_service(version, "saddr", "sport"), _ACCEPT
     yield from clamps
     for version in versions:
         yield _is_steered(version), _force(), _ACCEPT
@@ -177,6 +202,12 @@ def _is_wireguards() -> Expression:
 def _is_steered(version: int) -> Expression:
     destination = {"payload": {"protocol": _PROTOCOL[version], "field": "daddr"}}
     return _match("==", destination, f"@{_set_name(version)}")
+
+
+def _is_service(version: int, address: str, port: str) -> Expression:
+    where = {"payload": {"protocol": _PROTOCOL[version], "field": address}}
+    place = {"concat": [where, {"payload": {"protocol": "tcp", "field": port}}]}
+    return _match("==", place, f"@{_service_set_name(version)}")
 
 
 def _clamp(size: int) -> Iterator[Expression]:

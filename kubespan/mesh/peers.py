@@ -6,7 +6,7 @@ what is ours, nor what no host may claim. Talos controllers/kubespan (PeerSpecCo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -57,23 +57,6 @@ class Ourselves:
     addresses: IPSet
     """Of this host and its pods."""
 
-    services: IPSet = NOTHING
-    """Where discovery is, without which we hear of nobody.
-
-    A member may well run on that host, and claim it rightly: it is not given it, and nothing is
-    wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What a member claims and is not given, because discovery is there."""
-
-    peer: str
-    """Its name."""
-
-    prefixes: tuple[Prefix, ...]
-    """What is sent there goes outside of the mesh."""
-
 
 @dataclass(frozen=True, slots=True)
 class PeerSpecs:
@@ -81,7 +64,6 @@ class PeerSpecs:
 
     specs: tuple[KubeSpanPeerSpec, ...]
     problems: tuple[Problem, ...]
-    outside: tuple[Outside, ...] = ()
 
 
 class PeerPlanner:
@@ -155,7 +137,7 @@ class _Plan:
             if everything is not None:
                 now = self._stand(present[node_id], everything)
                 self._standings[node_id] = now
-                wanted[node_id] = everything - self.ourselves.addresses - self.ourselves.services
+                wanted[node_id] = everything - self.ourselves.addresses
                 if former is not None and former.name != now.name:
                     renamed.add(node_id)
         return self._territory.change(wanted, renamed)
@@ -172,8 +154,7 @@ class _Plan:
     def _stand(self, affiliate: Affiliate, everything: IPSet) -> _Standing:
         wants_ours = everything.overlaps(self.ourselves.addresses)
         is_greedy = affiliate.kubespan is not None and _is_greedy(affiliate.kubespan)
-        outside = everything - (everything - self.ourselves.services)
-        return _Standing(_name(affiliate), wants_ours, is_greedy, outside)
+        return _Standing(_name(affiliate), wants_ours, is_greedy)
 
     def _grant(self, node_ids: set[str], present: Mapping[str, Affiliate]) -> None:
         """Give some what is theirs."""
@@ -208,14 +189,7 @@ class _Plan:
         self.result = PeerSpecs(
             tuple(spec for spec in specs if spec is not None),
             tuple(chain.from_iterable(problems)),
-            tuple(self._outside()),
         )
-
-    def _outside(self) -> Iterator[Outside]:
-        """Give who is reached outside the mesh at some address."""
-        for node_id in sorted(one for one, found in self._standings.items() if found.outside):
-            standing = self._standings[node_id]
-            yield Outside(standing.name, tuple(standing.outside.prefixes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +199,6 @@ class _Standing:
     name: str
     wants_ours: bool
     is_greedy: bool
-    outside: IPSet
-    """Of its claim, what is a service's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.ipset import IPSet
 from kubespan.model.keys import PresharedKey, PublicKey
-from kubespan.model.plan import InterfaceConfig, NetworkPlan, PeerConfig
+from kubespan.model.plan import InterfaceConfig, PeerConfig
 from kubespan.model.resources import (
     KubeSpanIdentity,
     KubeSpanPeerSpec,
@@ -53,28 +53,25 @@ class InterfacePlanner:
         )
 
 
-def network_plan(
-    identity: KubeSpanIdentity,
-    mtu: int,
+def steered(
+    subnet: Prefix,
     specs: Sequence[KubeSpanPeerSpec],
     statuses: Statuses,
     *,
     force_routing: bool,
-) -> NetworkPlan:
-    """Return what the kernel should know.
+) -> tuple[Prefix, ...]:
+    """Return where packets go into the mesh, besides its own subnet.
 
     With `force_routing`, packets for a peer that is not up go into the mesh too, where they are
     held back; without, they go wherever other routes lead, in clear.
     """
-    steered = [
+    wanted = [
         prefix
         for spec in specs
         if force_routing or _is_up(statuses.get(spec.public_key))
         for prefix in spec.allowed_ips
     ]
-    return NetworkPlan(
-        identity.address, identity.subnet, mtu, tuple(_outside(identity.subnet, steered))
-    )
+    return tuple(_outside(subnet, wanted))
 
 
 def _outside(subnet: Prefix, prefixes: Sequence[Prefix]) -> Iterator[Prefix]:

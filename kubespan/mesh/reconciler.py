@@ -16,8 +16,8 @@ from kubespan.mesh.dialing import Dialing, Reach
 from kubespan.mesh.endpoints import harvest
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, mesh_mtu
-from kubespan.mesh.peers import Ourselves, Outside, PeerPlanner
-from kubespan.mesh.planning import InterfacePlanner, network_plan
+from kubespan.mesh.peers import Ourselves, PeerPlanner
+from kubespan.mesh.planning import InterfacePlanner, steered
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
 from kubespan.model.address import Endpoint, IPAddress
@@ -60,8 +60,8 @@ class Facts:
     ways: Mapping[Endpoint, UnderlyingLink] = field(default_factory=lambda: MappingProxyType({}))
     """How endpoints are reached, as far as that is known."""
 
-    reserved: frozenset[IPAddress] = frozenset()
-    """Addresses that no peer may have: those of discovery services."""
+    services: frozenset[Endpoint] = frozenset()
+    """Where discovery is, on TCP."""
 
     own_addresses: frozenset[IPAddress] = frozenset()
     """Of this host; no peer may have them, and none is looked for there."""
@@ -84,8 +84,6 @@ class Outcome:
     problems: tuple[Problem, ...]
     look_at: float
     """Seconds since boot."""
-
-    outside: tuple[Outside, ...] = ()
 
 
 class Reconciler:
@@ -115,11 +113,16 @@ class Reconciler:
             self._members_of(facts.affiliates),
             harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
             self._interface.interface_config(specs, statuses, config.listen_port),
-            network_plan(identity, mtu.value, specs, statuses, force_routing=wanted.force_routing),
+            NetworkPlan(
+                identity.address,
+                identity.subnet,
+                mtu.value,
+                steered(identity.subnet, specs, statuses, force_routing=wanted.force_routing),
+                tuple(sorted(facts.services, key=str)),
+            ),
             mtu,
             planned.problems,
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
-            planned.outside,
         )
 
     def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:
@@ -135,5 +138,4 @@ class Reconciler:
         hosts = map(host_prefix, (*facts.own_addresses, self._identity.address))
         # Pods are on this host whether that is announced or not.
         ours = IPSet.of(*hosts, *config.pod_networks)
-        services = IPSet.of(*map(host_prefix, facts.reserved))
-        return Ourselves(self._node_id, self._identity.public_key, ours, services)
+        return Ourselves(self._node_id, self._identity.public_key, ours)

@@ -21,7 +21,7 @@ _BROADCAST: Final = IPv4Address(0xFFFFFFFF)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An IP address and a UDP port of the outer network.
+    """An IP address and a port of the outer network, UDP where nothing else is said.
 
     An IPv4-mapped IPv6 address becomes the IPv4 address it stands for, so that one place has one
     value. `scope_id` is the interface number of an IPv6 link-local address, otherwise 0; the

@@ -56,6 +56,10 @@ class NetworkPlan:
     steered: tuple[Prefix, ...] = ()
     """Destinations whose packets go into the mesh whatever other routes say; none overlap."""
 
+    services: tuple[Endpoint, ...] = ()
+    """Where discovery is, on TCP. What this host says to it, or answers as it, goes past the mesh:
+    a member may be there, and before there is a tunnel to it we must hear of it."""
+
     link: str = KUBESPAN_LINK
 
     def segment_size(self, version: int) -> int:

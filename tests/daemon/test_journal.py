@@ -10,10 +10,9 @@ import pytest
 
 from kubespan.cli.log import create_log
 from kubespan.daemon.journal import Journal
-from kubespan.mesh.peers import Outside
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Facts, Outcome
-from kubespan.model.address import Endpoint, Prefix
+from kubespan.model.address import Endpoint
 from kubespan.model.resources import KubeSpanPeerStatus, PeerState
 from tests.mesh.affiliates_of import key
 from tests.mesh.test_reconciler import config, reconciler
@@ -52,15 +51,6 @@ def test_peers_come_and_go() -> None:
     assert desk.status(nameless) == [
         f'level=info event="peer found" peer="{key(2).base64()}" endpoint=none'
     ]
-
-
-def test_who_is_not_in_the_mesh_with_an_address_is_named_once() -> None:
-    desk = Desk()
-    lacking = replace(EMPTY, outside=(Outside("w", (Prefix.parse("10.0.0.5/32"),)),))
-    (line,) = desk.follow(lacking)
-    assert 'event="peer reached outside the mesh" peer=w addresses=10.0.0.5/32' in line
-    assert line.endswith('reason="a discovery service is there"')
-    assert desk.follow(lacking) == []
 
 
 @pytest.mark.parametrize(

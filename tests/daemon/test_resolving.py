@@ -1,4 +1,4 @@
-"""The addresses of services: found by name, while somebody is asked there."""
+"""Where services are: found by name, while somebody is asked there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from ipaddress import ip_address
 import pytest
 
 from kubespan.daemon import resolving
-from kubespan.daemon.resolving import ServiceAddresses
-from kubespan.model.address import IPAddress
+from kubespan.daemon.resolving import ServicePlaces
+from kubespan.model.address import Endpoint
 from tests.discovery.host import until
+
+
+def place(address: str, port: int = 443) -> Endpoint:
+    return Endpoint(ip_address(address), port)
 
 
 def test_names_and_addresses_lead_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,15 +23,15 @@ def test_names_and_addresses_lead_somewhere(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def scenario() -> None:
         heard = asyncio.Event()
-        services = ServiceAddresses(lambda: targets, heard.set)
-        assert services.addresses == frozenset()
+        services = ServicePlaces(lambda: targets, heard.set)
+        assert services.endpoints == frozenset()
         following = asyncio.ensure_future(services.follow())
         await asyncio.wait_for(heard.wait(), 30)
-        assert services.addresses == {ip_address("127.0.0.7"), ip_address("::1")}
+        assert services.endpoints == {place("127.0.0.7"), place("::1")}
         heard.clear()
-        targets[1:] = ["nowhere.invalid:443", "127.0.0.8:443"]
+        targets[1:] = ["nowhere.invalid:443", "127.0.0.8:3000"]
         await asyncio.wait_for(heard.wait(), 30)
-        assert ip_address("127.0.0.8") in services.addresses
+        assert place("127.0.0.8", 3000) in services.endpoints
         following.cancel()
 
     asyncio.run(scenario())
@@ -36,11 +40,11 @@ def test_names_and_addresses_lead_somewhere(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("name", ["a..b:443", f"{'x' * 64}.invalid:443"])
 def test_what_is_no_name_leads_nowhere(name: str) -> None:
     async def scenario() -> None:
-        services = ServiceAddresses(lambda: [name, "127.0.0.9:443"], lambda: None)
+        services = ServicePlaces(lambda: [name, "127.0.0.9:443"], lambda: None)
         following = asyncio.ensure_future(services.follow())
-        await until(lambda: bool(services.addresses))
+        await until(lambda: bool(services.endpoints))
         assert not following.done()
-        assert services.addresses == {ip_address("127.0.0.9")}
+        assert services.endpoints == {place("127.0.0.9")}
         following.cancel()
 
     asyncio.run(scenario())
@@ -49,12 +53,12 @@ def test_what_is_no_name_leads_nowhere(name: str) -> None:
 def test_the_same_are_not_asked_for_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    async def resolve(target: str) -> frozenset[IPAddress]:
+    async def resolve(target: str) -> frozenset[Endpoint]:
         asked.append(target)
-        return frozenset({ip_address("127.0.0.7")})
+        return frozenset({place("127.0.0.7")})
 
     async def scenario() -> None:
-        services = ServiceAddresses(lambda: ["a:443"], lambda: None)
+        services = ServicePlaces(lambda: ["a:443"], lambda: None)
         following = asyncio.ensure_future(services.follow())
         await until(lambda: bool(asked))
         for _ in range(3):
@@ -71,30 +75,30 @@ def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
     targets = ["127.0.0.7:443"]
 
     async def scenario() -> None:
-        services = ServiceAddresses(lambda: targets, lambda: None)
+        services = ServicePlaces(lambda: targets, lambda: None)
         following = asyncio.ensure_future(services.follow())
-        await until(lambda: services.addresses == {ip_address("127.0.0.7")})
+        await until(lambda: services.endpoints == {place("127.0.0.7")})
         targets[:] = ["127.0.0.8:443"]
         services.notice()
-        await until(lambda: services.addresses == {ip_address("127.0.0.8")})
+        await until(lambda: services.endpoints == {place("127.0.0.8")})
         following.cancel()
 
     asyncio.run(scenario())
 
 
 def test_a_name_leads_to_a_few_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or whoever answers for it could take every member's address out of the mesh."""
+    """Or whoever answers for it could lead past the mesh wherever it likes."""
     answer = [f"10.0.0.{number}" for number in range(1, 101)]
 
-    async def scenario() -> frozenset[IPAddress]:
+    async def scenario() -> frozenset[Endpoint]:
         async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
             return [(2, 1, 6, "", (one, 443)) for one in answer for _ in range(2)]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        services = ServiceAddresses(lambda: ["a.example:443"], lambda: None)
+        services = ServicePlaces(lambda: ["a.example:443"], lambda: None)
         following = asyncio.ensure_future(services.follow())
-        await until(lambda: bool(services.addresses))
+        await until(lambda: bool(services.endpoints))
         following.cancel()
-        return services.addresses
+        return services.endpoints
 
-    assert asyncio.run(scenario()) == set(map(ip_address, answer[:8]))
+    assert asyncio.run(scenario()) == set(map(place, answer[:8]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -21,7 +22,7 @@ from kubespan.linux.nftables import (
     ruleset,
     stand_in,
 )
-from kubespan.model.address import Prefix
+from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.constants import KUBESPAN_MINIMUM_MTU
 from kubespan.model.ipset import IPSet
 from kubespan.model.plan import NetworkPlan
@@ -40,6 +41,12 @@ REPLACED = [{"add": {"table": TABLE}}, {"delete": {"table": TABLE}}, {"add": {"t
 
 def to(protocol: str, name: str) -> dict[str, Any]:
     left = {"payload": {"protocol": protocol, "field": "daddr"}}
+    return {"match": {"op": "==", "left": left, "right": f"@{name}"}}
+
+
+def place(protocol: str, name: str, address: str, port: str) -> dict[str, Any]:
+    fields = ((protocol, address), ("tcp", port))
+    left = {"concat": [{"payload": {"protocol": one, "field": field}} for one, field in fields]}
     return {"match": {"op": "==", "left": left, "right": f"@{name}"}}
 
 
@@ -99,6 +106,34 @@ def test_nothing_steered_leaves_out_what_would_match_everything() -> None:
         rule("kubespan_outgoing", WIREGUARDS, ACCEPT),
         rule("kubespan_outgoing", ON_LOOPBACK, ACCEPT),
     ]
+
+
+def test_what_is_said_to_discovery_and_as_discovery_goes_past_the_mesh() -> None:
+    services = tuple(map(Endpoint.parse, ("10.0.9.9:443", "[2001:db8:2::1]:3000")))
+    commands = ruleset(replace(PLAN, services=services))["nftables"]
+    sets = [
+        ("services4", ["ipv4_addr", "inet_service"], [{"concat": ["10.0.9.9", 443]}]),
+        ("services6", ["ipv6_addr", "inet_service"], [{"concat": ["2001:db8:2::1", 3000]}]),
+    ]
+    for name, kind, places in sets:
+        assert {"add": {"set": {**PLACE, "name": name, "type": kind, "elem": places}}} in commands
+    begin = commands.index(rule("kubespan_outgoing", ON_LOOPBACK, ACCEPT)) + 1
+    assert commands[begin : begin + 4] == [
+        rule("kubespan_outgoing", place("ip", "services4", "daddr", "dport"), ACCEPT),
+        rule("kubespan_outgoing", place("ip", "services4", "saddr", "sport"), ACCEPT),
+        rule("kubespan_outgoing", place("ip6", "services6", "daddr", "dport"), ACCEPT),
+        rule("kubespan_outgoing", place("ip6", "services6", "saddr", "sport"), ACCEPT),
+    ]
+    # Whoever passes through this host is not discovery's client, nor is it discovery.
+    assert [one for one in commands if "kubespan_prerouting" in json.dumps(one)] == [
+        one for one in ruleset(PLAN)["nftables"] if "kubespan_prerouting" in json.dumps(one)
+    ]
+
+
+def test_no_service_is_left_out_of_what_is_not_steered() -> None:
+    """Of a family of which nothing is steered no set is needed."""
+    one = replace(plan("10.0.0.0/8"), services=(Endpoint.parse("[2001:db8::1]:443"),))
+    assert ruleset(one) == ruleset(plan("10.0.0.0/8"))
 
 
 @pytest.mark.parametrize(("steered", "absent"), [("10.0.0.0/8", "6"), ("2001:db8::/32", "4")])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubespan.mesh import peers
-from kubespan.mesh.peers import MOST_PUBLIC, Ourselves, Outside, PeerPlanner, PeerSpecs, claim
+from kubespan.mesh.peers import MOST_PUBLIC, Ourselves, PeerPlanner, PeerSpecs, claim
 from kubespan.mesh.problem import ProblemCode
 from kubespan.model.address import Prefix
 from kubespan.model.constants import MAX_AFFILIATES
@@ -68,18 +68,6 @@ def test_the_smaller_id_keeps_what_two_claim() -> None:
     (problem,) = specs.problems
     assert (problem.code, problem.peer) == (ProblemCode.OVERLAP, "host-b")
     assert "host-a" in problem.text
-
-
-def test_who_is_where_discovery_is_lacks_that_address_and_is_named() -> None:
-    ourselves = dataclasses.replace(OURSELVES, services=IPSet.of(Prefix.parse("192.168.3.4/32")))
-    member = affiliate("a", 2, addresses=["192.168.3.4"], own=OWN)
-    other = affiliate("b", 3, addresses=["192.168.3.5"])
-    planner = PeerPlanner()
-    specs = planner.peer_specs((member, other), ourselves)
-    assert allowed(specs) == [[f"{OWN}/128"], ["192.168.3.5/32"]]
-    assert specs.outside == (Outside("host-a", (Prefix.parse("192.168.3.4/32"),)),)
-    assert specs.problems == ()
-    assert planner.peer_specs((other,), ourselves).outside == ()
 
 
 def test_a_peer_that_is_left_with_nothing_stays_a_peer() -> None:
@@ -232,7 +220,7 @@ def one_after_the_other(present: dict[str, Affiliate], ourselves: Ourselves) -> 
     """Give everybody, in order, what is left of its claim."""
     given_away, keys = [], {ourselves.public_key}
     left = IPSet.of(Prefix.parse("0.0.0.0/0"), Prefix.parse("::/0"))
-    left -= ourselves.addresses | ourselves.services
+    left -= ourselves.addresses
     for node_id, one in sorted(present.items()):
         kubespan = one.kubespan
         if kubespan is None or node_id == ourselves.node_id or kubespan.public_key in keys:

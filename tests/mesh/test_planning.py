@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from kubespan.mesh.planning import InterfacePlanner, network_plan
+from kubespan.mesh.planning import InterfacePlanner, steered
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.keys import PresharedKey, PrivateKey
@@ -67,18 +67,13 @@ def test_what_is_steered() -> None:
         spec(4, "10.0.4.0/24", "fd00:0:0:2::/63"),
     ]
     statuses = {key(2): status(PeerState.UP), key(3): status(PeerState.DOWN)}
-    forced = network_plan(IDENTITY, 1420, specs, statuses, force_routing=True)
-    assert (forced.address, forced.subnet, forced.mtu) == (
-        IDENTITY.address,
-        IDENTITY.subnet,
-        1420,
-    )
-    assert [str(prefix) for prefix in forced.steered] == [
+    forced = steered(IDENTITY.subnet, specs, statuses, force_routing=True)
+    assert [str(prefix) for prefix in forced] == [
         "10.0.2.0/24",
         "10.0.3.0/24",
         "fd00:0:0:3::/64",
         "10.0.4.0/24",
         "fd00:0:0:3::/64",
     ]
-    bypassed = network_plan(IDENTITY, 1420, specs, statuses, force_routing=False)
-    assert [str(prefix) for prefix in bypassed.steered] == ["10.0.2.0/24"]
+    bypassed = steered(IDENTITY.subnet, specs, statuses, force_routing=False)
+    assert [str(prefix) for prefix in bypassed] == ["10.0.2.0/24"]

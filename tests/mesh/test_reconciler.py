@@ -84,14 +84,12 @@ def test_we_dial_only_what_the_filter_passes_and_in_its_order() -> None:
 
 
 def test_we_do_not_dial_ourselves() -> None:
-    """Another peer may well be where a discovery service is."""
-    ours, reserved = (frozenset({A.address}), frozenset({B.address}))
-    outcome = look(Facts((PEER,), reserved=reserved, own_addresses=ours))
+    outcome = look(Facts((PEER,), own_addresses=frozenset({A.address})))
     assert outcome.specs[0].endpoints == (B,)
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
 
 
-def test_what_is_reserved_is_no_peers() -> None:
+def test_what_is_ours_is_no_peers() -> None:
     outcome = look(Facts((PEER,), own_addresses=frozenset({ip_address("192.0.2.2")})))
     assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
     assert len(outcome.problems) == 1
@@ -100,11 +98,13 @@ def test_what_is_reserved_is_no_peers() -> None:
 
 
 def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
-    """We reach it outside the mesh at that address, which is its own all the same."""
-    outcome = look(Facts((PEER,), reserved=frozenset({ip_address("192.0.2.2")})))
-    assert list(map(str, outcome.specs[0].allowed_ips)) == ["fd00:0:0:2::2/128"]
+    """It has its address; discovery alone is reached past the mesh there."""
+    service = Endpoint(ip_address("192.0.2.2"), 443)
+    outcome = look(Facts((PEER,), services=frozenset({service})))
+    assert list(map(str, outcome.specs[0].allowed_ips)) == ["192.0.2.2/32", "fd00:0:0:2::2/128"]
     assert outcome.problems == ()
-    assert [one.peer for one in outcome.outside] == ["w"]
+    assert list(map(str, outcome.network.steered)) == ["192.0.2.2/32"]
+    assert outcome.network.services == (service,)
 
 
 @pytest.mark.parametrize("is_told", [True, False])

@@ -329,14 +329,22 @@ class Mesh:
 
     # Discovery.
 
-    def serve(self, *options: str) -> None:
+    def serve_on(self, node: Node) -> None:
+        """Have a member's own host serve discovery instead of the hub, for who is not up yet."""
+        self.service.close()
+        address = f"{node.address4}:{SERVICE.rpartition(':')[2]}"
+        self.url = f"http://{address}"
+        self.service = Program(node.namespace, self.folder / "other-service.log", {})
+        self.serve(listen=address)
+
+    def serve(self, *options: str, listen: str = SERVICE) -> None:
         """Start the discovery service, with an empty memory; it listens when this returns."""
-        words = ("discovery", "serve", "--insecure", "--listen", SERVICE, *options)
+        words = ("discovery", "serve", "--insecure", "--listen", listen, *options)
         process = self.service.start(*words)
 
         def listens() -> bool:
             assert process.poll() is None, self.service.said
-            return bool(self.hub.run("ss", "-Hltn", "sport = :3000"))
+            return bool(self.service.namespace.run("ss", "-Hltn", "sport = :3000"))
 
         eventually("the discovery service listens", listens, START_TIMEOUT)
 

@@ -74,6 +74,24 @@ def test_a_peer_that_was_never_up(mesh: Mesh) -> None:
         assert wire.datagrams() != []
 
 
+def test_discovery_on_the_host_of_a_member(mesh: Mesh) -> None:
+    """It alone is reached past the mesh there, and answers so: whoever comes later is heard of."""
+    ana, ben, cleo = mesh.node("ana"), mesh.node("ben", "south"), mesh.home("cleo", "west")
+    mesh.serve_on(ana)
+    mesh.up(ana, ben)
+    mesh.until("ben steers", lambda: ana.address4 in ben.leftovers()["table"])
+    with Wire(mesh) as wire:
+        mesh.up(cleo)
+        for near, far in ((ben, ana), (ana, ben), (cleo, ana), (ana, cleo)):
+            near.namespace.ping(far.address4)
+            knock(near, far.address4, far.address6)
+        assert wire.in_clear() == []
+        said = {packet.source for packet in wire.discovery()}
+        assert said >= {ana.address4, ben.address4}
+    assert all(node.status()["discovery"][0]["connected"] for node in (ana, ben, cleo))
+    assert not any("KS-OVERLAP" in node.problems() for node in (ana, ben, cleo))
+
+
 def test_a_peer_that_is_killed(mesh: Mesh) -> None:
     ana, ben = pair(mesh)
     mesh.up(ana, ben)

@@ -42,6 +42,10 @@ class Wire:
         found = [datagram for capture in self._captures for datagram in capture.datagrams()]
         return [one for one in found if PORT in (one.source_port, one.destination_port)]
 
+    def discovery(self) -> list[Packet]:
+        """Return what is said to or by discovery."""
+        return [packet for packet in self.packets() if DISCOVERY in _ports(packet)]
+
     def in_clear(self) -> list[Packet]:
         """Return what is neither WireGuard's, nor to or from discovery, nor of one link only."""
         return [packet for packet in self.packets() if not _is_expected(packet)]
@@ -54,5 +58,9 @@ def _is_expected(packet: Packet) -> bool:
         # A host that does not listen yet, or no more, returns what it was sent.
         quoted = Packet.parse(packet.body[8:], packet.at)
         return quoted is not None and _is_expected(quoted)
-    ports = {int.from_bytes(packet.body[i : i + 2], "big") for i in (0, 2)}
+    ports = _ports(packet)
     return DISCOVERY in ports or (packet.protocol == UDP and PORT in ports)
+
+
+def _ports(packet: Packet) -> set[int]:
+    return {int.from_bytes(packet.body[i : i + 2], "big") for i in (0, 2)}
