@@ -1176,7 +1176,7 @@ cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noe
 # ---------------------------------------------------------------------------------- inbound
 
 cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
-    """Receive as many super-packets as there are slots, open them, deliver."""
+    """Receive super-packets, as many as a call takes, open them, deliver."""
     cdef int received = udp_receive(lane.receiver, fd), i
     cdef uint32_t count = 0
     for i in range(received):

@@ -143,15 +143,18 @@ static void read_datagram(struct udp_receiver *r, int i)
         d->segment_size = d->length;
 }
 
-/* So many messages as large as these `n` as UDP_RECEIVE_BYTES hold. */
+/* So many messages as large as these `n` as UDP_RECEIVE_BYTES hold; at most twice as many as now, for a few small ones
+ * between large ones say little. */
 static int messages_that_fit(const struct udp_receiver *r, int n)
 {
-    size_t bytes = 1, fit;
+    size_t bytes = 1, fit, most = 2 * (size_t)r->most;
 
     for (int i = 0; i < n; i++)
         bytes += r->headers[i].msg_len;
     fit = (size_t)n * UDP_RECEIVE_BYTES / bytes;
-    return fit < 1 ? 1 : fit < UDP_RECEIVE_SLOTS ? (int)fit : UDP_RECEIVE_SLOTS;
+    if (most > UDP_RECEIVE_SLOTS)
+        most = UDP_RECEIVE_SLOTS;
+    return fit < 1 ? 1 : (int)(fit < most ? fit : most);
 }
 
 int udp_receive(struct udp_receiver *r, int fd)

@@ -72,7 +72,14 @@ def test_after_large_ones_a_call_takes_no_more_than_the_cache_holds(receiver: Re
 
 def test_small_ones_after_large_ones_are_soon_taken_together_again(receiver: Receiver) -> None:
     receiver.calls(LARGE)
-    assert receiver.calls(*[SMALL] * 100) == [LARGE_AT_ONCE, SLOTS, 100 - LARGE_AT_ONCE - SLOTS]
+    assert receiver.calls(*[SMALL] * 100) == [8, 16, 32, 44]
+    assert receiver.calls(*[SMALL] * SLOTS) == [SLOTS]
+
+
+def test_a_small_one_between_large_ones_hardly_counts(receiver: Receiver) -> None:
+    receiver.calls(LARGE)
+    receiver.calls(SMALL)
+    assert receiver.calls(*[LARGE] * 20) == [2 * LARGE_AT_ONCE, 4]
 
 
 def test_mixed_ones_count_by_their_mean(receiver: Receiver) -> None:
