@@ -98,9 +98,18 @@ class Discovering:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Where the services are, and where those are that they sent us to: `host:port` each."""
+        """Where the services are, and where those are that they sent us to: `host:port` each.
+
+        Of the latter only those on the port that was configured: what is said to these goes past
+        the mesh, and no service is to choose what else that is.
+        """
         named = [service.target for service in self._services]
-        heard = [target for one in self._services.values() for target in one.heard_targets]
+        heard = [
+            target
+            for service, services in self._services.items()
+            for target in services.heard_targets
+            if _port(target) == _port(service.target)
+        ]
         return tuple(dict.fromkeys((*named, *heard)))
 
     def facts(self, now: float) -> tuple[ServiceFacts, ...]:
@@ -193,3 +202,7 @@ class Discovering:
             trouble,
             FailureReason.EXHAUSTED.value in trouble,
         )
+
+
+def _port(target: str) -> str:
+    return target.rpartition(":")[2]

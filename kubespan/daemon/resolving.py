@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
-from itertools import islice
 from typing import Final
 
 from kubespan.model.address import Endpoint
@@ -48,19 +47,24 @@ class ServicePlaces:
         """Ask again and again, until cancelled."""
         while True:
             self._is_due.clear()
-            before, targets = self.endpoints, tuple(self._targets())
-            self._asked = set(targets)
-            self._known = {one: known for one, known in self._known.items() if one in targets}
-            for target in targets:
-                found = await _resolve(target)
-                if found:
-                    self._known[target] = found
-            if self.endpoints != before:
-                self._hear_change()
-            is_complete = len(self._known) == len(set(targets))
+            targets = self._asked = set(self._targets())
+            self._know({one: known for one, known in self._known.items() if one in targets})
+            await asyncio.gather(*map(self._ask, targets))
+            is_complete = len(self._known) == len(targets)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL if is_complete else RETRY_INTERVAL):
                     await self._is_due.wait()
+
+    async def _ask(self, target: str) -> None:
+        """Tell what is found at once: another name may take its time."""
+        found = await _resolve(target)
+        if found:
+            self._know({**self._known, target: found})
+
+    def _know(self, known: dict[str, frozenset[Endpoint]]) -> None:
+        before, self._known = self.endpoints, known
+        if self.endpoints != before:
+            self._hear_change()
 
 
 async def _resolve(target: str) -> frozenset[Endpoint]:
@@ -70,8 +74,9 @@ async def _resolve(target: str) -> frozenset[Endpoint]:
         infos = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM
         )
-        found = (_endpoint(str(info[4][0]), int(info[4][1])) for info in infos)
-        return frozenset(islice(dict.fromkeys(found), MOST_ADDRESSES))
+        found = {_endpoint(str(info[4][0]), int(info[4][1])) for info in infos}
+        # In order, so that of many the same ones are taken each time.
+        return frozenset(sorted(found, key=lambda one: one.address.packed)[:MOST_ADDRESSES])
     return frozenset()
 
 

@@ -100,7 +100,7 @@ class Reconciler:
 
     def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
         """Return what the mesh should be; `now` is seconds since boot."""
-        identity, wanted = self._identity, config.kubespan
+        wanted = config.kubespan
         planned = self._planner.peer_specs(facts.affiliates, self._ourselves(config, facts))
         specs = self._dialing.dialed(planned.specs, self._reach(config, facts))
         self._statuses.look(specs, facts.readings, now)
@@ -113,17 +113,26 @@ class Reconciler:
             self._members_of(facts.affiliates),
             harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
             self._interface.interface_config(specs, statuses, config.listen_port),
-            NetworkPlan(
-                identity.address,
-                identity.subnet,
-                mtu.value,
-                steered(identity.subnet, specs, statuses, force_routing=wanted.force_routing),
-                tuple(sorted(facts.services, key=str)),
-            ),
+            self._network(config, facts, mtu, specs, statuses),
             mtu,
             planned.problems,
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
         )
+
+    def _network(
+        self,
+        config: NodeConfig,
+        facts: Facts,
+        mtu: Mtu,
+        specs: tuple[KubeSpanPeerSpec, ...],
+        statuses: Mapping[PublicKey, KubeSpanPeerStatus],
+    ) -> NetworkPlan:
+        identity, is_forced = self._identity, config.kubespan.force_routing
+        into = steered(identity.subnet, specs, statuses, force_routing=is_forced)
+        # Where nothing is steered nothing needs to be let past.
+        versions = {prefix.version for prefix in into}
+        past = tuple(one for one in _services(facts) if one.address.version in versions)
+        return NetworkPlan(identity.address, identity.subnet, mtu.value, into, past)
 
     def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:
         if self._members[0] is not affiliates:
@@ -139,3 +148,14 @@ class Reconciler:
         # Pods are on this host whether that is announced or not.
         ours = IPSet.of(*hosts, *config.pod_networks)
         return Ourselves(self._node_id, self._identity.public_key, ours)
+
+
+def _services(facts: Facts) -> tuple[Endpoint, ...]:
+    """Return where discovery is; if that is this host, others may reach it at any address of it."""
+    here = {
+        service.port
+        for service in facts.services
+        if service.address.is_loopback or service.address in facts.own_addresses
+    }
+    ours = {Endpoint(address, port) for address in facts.own_addresses for port in here}
+    return tuple(sorted(facts.services | ours, key=str))

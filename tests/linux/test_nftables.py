@@ -124,6 +124,13 @@ def test_what_is_said_to_discovery_and_as_discovery_goes_past_the_mesh() -> None
         rule("kubespan_outgoing", place("ip6", "services6", "daddr", "dport"), ACCEPT),
         rule("kubespan_outgoing", place("ip6", "services6", "saddr", "sport"), ACCEPT),
     ]
+    stand_ins = [
+        one["add"].get("rule", {})
+        for one in stand_in(replace(PLAN, services=services))["nftables"]
+        if "add" in one
+    ]
+    spared = [one["expr"] for one in stand_ins if "@services" in json.dumps(one.get("expr"))]
+    assert len(spared) == 4
     # Whoever passes through this host is not discovery's client, nor is it discovery.
     assert [one for one in commands if "kubespan_prerouting" in json.dumps(one)] == [
         one for one in ruleset(PLAN)["nftables"] if "kubespan_prerouting" in json.dumps(one)

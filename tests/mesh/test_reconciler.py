@@ -107,6 +107,22 @@ def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
     assert outcome.network.services == (service,)
 
 
+@pytest.mark.parametrize("here", ["127.0.0.1:3000", "[::1]:3000", "10.0.0.5:3000"])
+def test_discovery_on_this_host_answers_past_the_mesh_from_any_address(here: str) -> None:
+    ours = frozenset(map(ip_address, ("10.0.0.5", "2001:db8::5")))
+    member = replace(PEER, addresses=(ip_address("192.0.2.2"), ip_address("2001:db8::2")))
+    facts = Facts((member,), services=frozenset({Endpoint.parse(here)}), own_addresses=ours)
+    expected = {here, "10.0.0.5:3000", "[2001:db8::5]:3000"}
+    assert {str(one) for one in look(facts).network.services} == expected
+
+
+def test_no_service_is_let_past_where_nothing_is_steered() -> None:
+    """So that its address changes no plan, which would be brought to the kernel for nothing."""
+    both = frozenset(map(Endpoint.parse, ("192.0.2.9:443", "[2001:db8::9]:443")))
+    assert look(Facts(services=both)).network.services == ()
+    assert list(map(str, look(Facts((PEER,), services=both)).network.services)) == ["192.0.2.9:443"]
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 def test_our_pod_networks_are_no_peers(is_told: bool) -> None:
     """They are on this host, whoever is told of them."""

@@ -6,6 +6,7 @@ import base64
 import socket
 import time
 from contextlib import closing, suppress
+from shutil import rmtree
 
 import pytest
 
@@ -33,7 +34,7 @@ WALL = f"""
 """
 
 
-def knock(near: Node, *addresses: str) -> None:
+def knock(near: Node, *addresses: str, tcp: int = 80, udp: int = 53) -> None:
     """Try to reach addresses as applications do: ping, TCP, UDP; nobody needs to answer."""
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -46,8 +47,8 @@ def knock(near: Node, *addresses: str) -> None:
         ):
             stream.settimeout(0.2)
             with suppress(OSError):
-                stream.connect((address, 80))
-            datagram.sendto(b"in clear", (address, 53))
+                stream.connect((address, tcp))
+            datagram.sendto(b"in clear", (address, udp))
 
 
 def remembered(mesh: Mesh, node: Node) -> set[str]:
@@ -85,6 +86,8 @@ def test_discovery_on_the_host_of_a_member(mesh: Mesh) -> None:
         for near, far in ((ben, ana), (ana, ben), (cleo, ana), (ana, cleo)):
             near.namespace.ping(far.address4)
             knock(near, far.address4, far.address6)
+            # The service's port is nothing special with another member, or another protocol.
+            knock(near, far.address4, tcp=80 if far is ana else 3000, udp=3000)
         assert wire.in_clear() == []
         said = {packet.source for packet in wire.discovery()}
         assert said >= {ana.address4, ben.address4}
@@ -92,9 +95,25 @@ def test_discovery_on_the_host_of_a_member(mesh: Mesh) -> None:
     assert not any("KS-OVERLAP" in node.problems() for node in (ana, ben, cleo))
 
 
+def test_discovery_on_the_host_of_a_member_that_no_tunnel_leads_to(mesh: Mesh) -> None:
+    """Both steer each other, WireGuard is cut off, and one remembers nobody."""
+    ana, ben = pair(mesh)
+    mesh.serve_on(ana)
+    mesh.up(ana, ben)
+    mesh.hub.nft(WALL)
+    ben.kill()
+    rmtree(ben.folder / "state")
+    ben.up()
+    mesh.until("ben is heard", lambda: "ana" in ben.peers())
+    assert ben.status()["discovery"][0]["connected"]
+    assert ana.address4 in ben.leftovers()["table"]
+
+
 def test_a_peer_that_is_killed(mesh: Mesh) -> None:
     ana, ben = pair(mesh)
     mesh.up(ana, ben)
+    mesh.until("ana steers", lambda: ben.address4 in ana.leftovers()["table"])
+    mesh.until("ben steers", lambda: ana.address4 in ben.leftovers()["table"])
     address6 = ben.address6
     with Wire(mesh) as wire:
         ana.namespace.ping(ben.address4)
