@@ -98,19 +98,12 @@ class Discovering:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Where the services are, and where those are that they sent us to: `host:port` each.
+        """Where the services are that were configured: `host:port` each.
 
-        Of the latter only those on the port that was configured: what is said to these goes past
-        the mesh, and no service is to choose what else that is.
+        Not where these send us to. What is said to a target goes past the mesh, and no service is
+        to choose what else of a member that is.
         """
-        named = [service.target for service in self._services]
-        heard = [
-            target
-            for service, services in self._services.items()
-            for target in services.heard_targets
-            if _port(target) == _port(service.target)
-        ]
-        return tuple(dict.fromkeys((*named, *heard)))
+        return tuple(service.target for service in self._services)
 
     def facts(self, now: float) -> tuple[ServiceFacts, ...]:
         """Return how it stands with every service; `now` is seconds since boot."""
@@ -202,7 +195,3 @@ class Discovering:
             trouble,
             FailureReason.EXHAUSTED.value in trouble,
         )
-
-
-def _port(target: str) -> str:
-    return target.rpartition(":")[2]

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import chain
 from typing import Final
 
 from kubespan.model.address import Endpoint
@@ -18,7 +19,10 @@ RETRY_INTERVAL: Final = 10.0
 """The same while one of them was never found: the network may not be there yet."""
 
 MOST_ADDRESSES: Final = 8
-"""That are taken of one name: whoever answers for it may name any. A service has a few."""
+"""That are taken of one name and family: whoever answers may name any. A service has a few."""
+
+PATIENCE: Final = 20.0
+"""Seconds after which a name leads nowhere. Other names are not kept waiting any longer."""
 
 
 class ServicePlaces:
@@ -48,8 +52,9 @@ class ServicePlaces:
         while True:
             self._is_due.clear()
             targets = self._asked = set(self._targets())
-            self._know({one: known for one, known in self._known.items() if one in targets})
             await asyncio.gather(*map(self._ask, targets))
+            # Only now, for others may lead to the same place.
+            self._know({one: known for one, known in self._known.items() if one in targets})
             is_complete = len(self._known) == len(targets)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL if is_complete else RETRY_INTERVAL):
@@ -57,9 +62,10 @@ class ServicePlaces:
 
     async def _ask(self, target: str) -> None:
         """Tell what is found at once: another name may take its time."""
-        found = await _resolve(target)
-        if found:
-            self._know({**self._known, target: found})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                if found := await _resolve(target):
+                    self._know({**self._known, target: found})
 
     def _know(self, known: dict[str, frozenset[Endpoint]]) -> None:
         before, self._known = self.endpoints, known
@@ -74,10 +80,15 @@ async def _resolve(target: str) -> frozenset[Endpoint]:
         infos = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM
         )
-        found = {_endpoint(str(info[4][0]), int(info[4][1])) for info in infos}
-        # In order, so that of many the same ones are taken each time.
-        return frozenset(sorted(found, key=lambda one: one.address.packed)[:MOST_ADDRESSES])
+        return _few({_endpoint(str(info[4][0]), int(info[4][1])) for info in infos})
     return frozenset()
+
+
+def _few(found: set[Endpoint]) -> frozenset[Endpoint]:
+    """Of many take the same ones each time, whatever their order."""
+    ordered = sorted(found, key=lambda one: one.address.packed)
+    families = ([one for one in ordered if one.address.version == family] for family in (4, 6))
+    return frozenset(chain.from_iterable(family[:MOST_ADDRESSES] for family in families))
 
 
 def _endpoint(host: str, port: int) -> Endpoint:

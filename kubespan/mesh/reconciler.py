@@ -20,7 +20,7 @@ from kubespan.mesh.peers import Ourselves, PeerPlanner
 from kubespan.mesh.planning import InterfacePlanner, steered
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
-from kubespan.model.address import Endpoint, IPAddress
+from kubespan.model.address import Endpoint, IPAddress, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig
 from kubespan.model.constants import PEER_RECONCILE_INTERVAL
@@ -131,7 +131,9 @@ class Reconciler:
         into = steered(identity.subnet, specs, statuses, force_routing=is_forced)
         # Where nothing is steered nothing needs to be let past.
         versions = {prefix.version for prefix in into}
-        past = tuple(one for one in _services(facts) if one.address.version in versions)
+        past = tuple(
+            one for one in _services(facts, identity.subnet) if one.address.version in versions
+        )
         return NetworkPlan(identity.address, identity.subnet, mtu.value, into, past)
 
     def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:
@@ -150,12 +152,16 @@ class Reconciler:
         return Ourselves(self._node_id, self._identity.public_key, ours)
 
 
-def _services(facts: Facts) -> tuple[Endpoint, ...]:
-    """Return where discovery is; if that is this host, others may reach it at any address of it."""
-    here = {
-        service.port
-        for service in facts.services
-        if service.address.is_loopback or service.address in facts.own_addresses
-    }
-    ours = {Endpoint(address, port) for address in facts.own_addresses for port in here}
+def _services(facts: Facts, subnet: Prefix) -> tuple[Endpoint, ...]:
+    """Return where discovery is; if that is this host, others may reach it at any address of it.
+
+    But for the mesh's own, which leads through a tunnel.
+    """
+    here = {one.port for one in facts.services if _is_here(one.address, facts)}
+    outer = [one for one in facts.own_addresses if not subnet.contains(one)]
+    ours = {Endpoint(address, port) for address in outer for port in here}
     return tuple(sorted(facts.services | ours, key=str))
+
+
+def _is_here(address: IPAddress, facts: Facts) -> bool:
+    return address.is_loopback or address.is_unspecified or address in facts.own_addresses

@@ -87,7 +87,8 @@ def test_others_are_asked_for_at_once_and_the_former_forgotten() -> None:
 
 def test_a_name_leads_to_a_few_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or whoever answers for it could lead past the mesh wherever it likes."""
-    answer = [f"10.0.0.{number}" for number in range(1, 101)]
+    few = [f"10.0.0.{number}" for number in range(1, 9)] + ["2001:db8::1"]
+    answer = [*few, *(f"10.0.0.{number}" for number in range(9, 101))]
 
     async def scenario() -> frozenset[Endpoint]:
         async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
@@ -100,7 +101,33 @@ def test_a_name_leads_to_a_few_addresses(monkeypatch: pytest.MonkeyPatch) -> Non
         following.cancel()
         return services.endpoints
 
-    assert asyncio.run(scenario()) == set(map(place, answer[:8]))
+    assert asyncio.run(scenario()) == set(map(place, few))
+    answer.reverse()
+    assert asyncio.run(scenario()) == set(map(place, few))
+
+
+def test_others_are_asked_for_though_a_name_is_never_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolving, "PATIENCE", 0.05)
+    targets = ["slow:443"]
+
+    async def resolve(target: str) -> frozenset[Endpoint]:
+        if target == "slow:443":
+            await asyncio.Event().wait()
+        return frozenset({place("127.0.0.7")})
+
+    async def scenario() -> None:
+        services = ServicePlaces(lambda: targets, lambda: None)
+        following = asyncio.ensure_future(services.follow())
+        await asyncio.sleep(0)
+        targets[:] = ["quick:443"]
+        services.notice()
+        await until(lambda: services.endpoints == {place("127.0.0.7")})
+        following.cancel()
+
+    monkeypatch.setattr(resolving, "_resolve", resolve)
+    asyncio.run(scenario())
 
 
 def test_a_slow_name_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

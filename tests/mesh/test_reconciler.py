@@ -107,13 +107,19 @@ def test_a_member_where_discovery_is_does_nothing_wrong() -> None:
     assert outcome.network.services == (service,)
 
 
-@pytest.mark.parametrize("here", ["127.0.0.1:3000", "[::1]:3000", "10.0.0.5:3000"])
+@pytest.mark.parametrize("here", ["127.0.0.1:3000", "[::1]:3000", "0.0.0.0:3000", "10.0.0.5:3000"])
 def test_discovery_on_this_host_answers_past_the_mesh_from_any_address(here: str) -> None:
-    ours = frozenset(map(ip_address, ("10.0.0.5", "2001:db8::5")))
+    ours = frozenset((*map(ip_address, ("10.0.0.5", "2001:db8::5")), IDENTITY.address))
     member = replace(PEER, addresses=(ip_address("192.0.2.2"), ip_address("2001:db8::2")))
     facts = Facts((member,), services=frozenset({Endpoint.parse(here)}), own_addresses=ours)
     expected = {here, "10.0.0.5:3000", "[2001:db8::5]:3000"}
     assert {str(one) for one in look(facts).network.services} == expected
+
+
+def test_discovery_elsewhere_is_not_taken_for_ours() -> None:
+    service, ours = Endpoint.parse("192.0.2.9:443"), frozenset({ip_address("10.0.0.5")})
+    facts = Facts((PEER,), services=frozenset({service}), own_addresses=ours)
+    assert look(facts).network.services == (service,)
 
 
 def test_no_service_is_let_past_where_nothing_is_steered() -> None:

@@ -100,6 +100,7 @@ def test_discovery_on_the_host_of_a_member_that_no_tunnel_leads_to(mesh: Mesh) -
     ana, ben = pair(mesh)
     mesh.serve_on(ana)
     mesh.up(ana, ben)
+    mesh.until("ana steers", lambda: ben.address4 in ana.leftovers()["table"])
     mesh.hub.nft(WALL)
     ben.kill()
     rmtree(ben.folder / "state")

@@ -58,8 +58,10 @@ class Wire:
         return packet.protocol == TCP and (self._service, self._port) in ends
 
     def _is_expected(self, packet: Packet) -> bool:
-        if packet.source.startswith("fe80:") or packet.destination.startswith(("ff02:", "224.0.")):
+        if packet.source.startswith("fe80:"):
             return True  # how neighbours on a cable find each other
+        if packet.destination.startswith(("ff02:", "224.0.0.")):
+            return True
         if packet.protocol == ICMP and packet.body[0] == UNREACHABLE:
             # A host that does not listen yet, or no more, returns what it was sent.
             quoted = Packet.parse(packet.body[8:], packet.at)

@@ -102,9 +102,6 @@ class Membership:
         self.heard_at: float | None = None
         """When the service last told anything about members."""
 
-        self.heard_target = ""
-        """Where it did; empty before it ever did. Where a redirect leads nobody may be."""
-
         self.addresses: dict[int, IPAddress] = {}
         """Where the service last saw us, by address family: 4 or 6."""
 
@@ -343,7 +340,6 @@ class Membership:
         self.phase = Phase.WATCHING
         self._wake_at = None
         self._watching_since = now
-        self.heard_target = self.target
         self._redirects = 0
         self._harvest.begin(now)
         changes = self._members.receive_snapshot(records, now)

@@ -95,12 +95,6 @@ class Services:
         return max((at for at in heard if at is not None), default=None)
 
     @property
-    def heard_targets(self) -> tuple[str, ...]:
-        """Where they are that told us of members, `host:port` each: redirects lead elsewhere."""
-        memberships = (client.membership for client in self._clients.values())
-        return tuple(one.heard_target for one in memberships if one.heard_target)
-
-    @property
     def addresses(self) -> tuple[IPAddress, ...]:
         """Where we are seen from outside: at most one address a family, IPv4 first."""
         seen: dict[int, IPAddress] = {}
