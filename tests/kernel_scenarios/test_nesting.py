@@ -102,6 +102,7 @@ def test_a_loop_through_two_namespaces_can_be_watched_and_ended(
         tunnel.up()
     left.peer(right.keys.public, "allowed-ips", "10.77.0.2/32", "endpoint", "192.0.2.1:1002")
     right.peer(left.keys.public, "allowed-ips", "10.77.0.1/32", "endpoint", "192.0.2.2:1001")
+    eventually("both listen", lambda: left.listens() and right.listens())
     one.ping(right.inner4)
     left.peer(right.keys.public, "endpoint", "10.77.0.1:1002")
     right.peer(left.keys.public, "endpoint", "10.77.0.2:1001")
