@@ -132,7 +132,7 @@ class Session:
         measures: dict[str, Callable[..., Measured]] = {
             "idle": round_trips,
             f"beside {EVEN_RATE / 1e9:g} Gbit/s": partial(loaded_round_trips, rate=EVEN_RATE),
-            "beside a stream without bound": loaded_round_trips,
+            "beside a full stream": loaded_round_trips,
         }
         return [
             Work(

@@ -64,7 +64,7 @@ def test_tunnel_that_anybody_would_write(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     samples = json.loads((tmp_path / "report.json").read_text())["samples"]
     beside = {s["subject"]["load"]: s["values"].get("beside_gbps") for s in samples}
-    even, unbounded = "beside 0.5 Gbit/s", "beside a stream without bound"
+    even, unbounded = "beside 0.5 Gbit/s", "beside a full stream"
     assert set(beside) == {"1 stream", "idle", even, unbounded}
     assert beside["idle"] is None
     assert 0 < beside[even] < 0.6  # with what its headers take
