@@ -5,13 +5,13 @@ Talos controllers/kubespan (ManagerController).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kubespan.mesh.entrance import let_in, outside
 from kubespan.mesh.status import endpoint_to_set
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
-from kubespan.model.ipset import IPSet
 from kubespan.model.keys import PresharedKey, PublicKey
 from kubespan.model.plan import InterfaceConfig, PeerConfig
 from kubespan.model.resources import (
@@ -33,15 +33,22 @@ class InterfacePlanner:
         self._peers: dict[PublicKey, _Planned] = {}
 
     def interface_config(
-        self, specs: Sequence[KubeSpanPeerSpec], statuses: Statuses, listen_port: int
+        self,
+        specs: Sequence[KubeSpanPeerSpec],
+        statuses: Statuses,
+        listen_port: int,
+        into: frozenset[Prefix] | None = None,
     ) -> InterfaceConfig:
-        """Return what the WireGuard interface should be."""
+        """Return what the WireGuard interface should be, packets being steered there by now.
+
+        None: they are steered as soon as that is planned.
+        """
         peers: dict[PublicKey, _Planned] = {}
         for spec in specs:
             status = statuses.get(spec.public_key)
             planned = self._peers.get(spec.public_key)
             if planned is None or planned.spec is not spec or planned.status is not status:
-                planned = _Planned(spec, status, _peer_config(spec, status))
+                planned = self._planned(spec, status, planned, into)
             peers[spec.public_key] = planned
         self._peers = peers
         ordered = sorted(peers.items(), key=lambda item: item[0].raw)
@@ -51,6 +58,24 @@ class InterfacePlanner:
             tuple(planned.config for _, planned in ordered),
             listen_port,
         )
+
+    def early(self) -> tuple[PublicKey, ...]:
+        """Return the peers that never were steered; nobody may take one of them to be up."""
+        return tuple(key for key, planned in self._peers.items() if planned.is_early)
+
+    def _planned(
+        self,
+        spec: KubeSpanPeerSpec,
+        status: KubeSpanPeerStatus | None,
+        former: _Planned | None,
+        into: frozenset[Prefix] | None,
+    ) -> _Planned:
+        had = former.spec if former is not None else None
+        given = let_in(spec, had, self._identity.subnet, into)
+        if former is not None and given is had and former.status is status:
+            return former
+        is_early = given is not spec and (former is None or former.is_early)
+        return _Planned(given, status, _peer_config(given, status), is_early)
 
 
 def steered(
@@ -71,20 +96,7 @@ def steered(
         if force_routing or _is_up(statuses.get(spec.public_key))
         for prefix in spec.allowed_ips
     ]
-    return tuple(_outside(subnet, wanted))
-
-
-def _outside(subnet: Prefix, prefixes: Sequence[Prefix]) -> Iterator[Prefix]:
-    """Give what is not in the mesh's own subnet, which has a route by the address on the link."""
-    shift = 128 - subnet.length
-    inside = subnet.value >> shift
-    for prefix in prefixes:
-        if prefix.version == 4:
-            yield prefix
-        elif prefix.length < subnet.length:
-            yield from (IPSet.of(prefix) - IPSet.of(subnet)).prefixes()
-        elif prefix.value >> shift != inside:
-            yield prefix
+    return tuple(outside(subnet, wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +104,12 @@ class _Planned:
     """One peer, and what it was planned from."""
 
     spec: KubeSpanPeerSpec
+    """As it was let in, so that it is another value as long as some of it was not."""
+
     status: KubeSpanPeerStatus | None
     config: PeerConfig
+    is_early: bool
+    """Whether it never was let in whole."""
 
 
 def _peer_config(spec: KubeSpanPeerSpec, status: KubeSpanPeerStatus | None) -> PeerConfig:

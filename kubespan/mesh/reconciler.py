@@ -8,7 +8,7 @@ remembers between looks is how it stood with every peer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -36,6 +36,7 @@ from kubespan.model.resources import (
     KubeSpanPeerStatus,
     Member,
     PeerReading,
+    PeerState,
 )
 from kubespan.wireguard.effects import Event
 
@@ -66,6 +67,10 @@ class Facts:
     own_addresses: frozenset[IPAddress] = frozenset()
     """Of this host; no peer may have them, and none is looked for there."""
 
+    steered: frozenset[Prefix] | None = None
+    """Where packets go into the mesh by now, besides its own subnet; None where whoever asks steers
+    as soon as it is told to, so that nothing is worth waiting for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -73,6 +78,8 @@ class Outcome:
 
     specs: tuple[KubeSpanPeerSpec, ...]
     statuses: Mapping[PublicKey, KubeSpanPeerStatus]
+    """Who is up is steered, too."""
+
     trying_since: Mapping[PublicKey, float]
     """Of peers that are not up: when they were first written to since. Seconds since boot."""
 
@@ -105,19 +112,34 @@ class Reconciler:
         specs = self._dialing.dialed(planned.specs, self._reach(config, facts))
         self._statuses.look(specs, facts.readings, now)
         statuses = self._statuses.by_key()
+        interface = self._interface.interface_config(
+            specs, statuses, config.listen_port, facts.steered
+        )
+        shown = self._shown(statuses)
         mtu = mesh_mtu(wanted.mtu, facts.ways)
         return Outcome(
             specs,
-            statuses,
+            shown,
             self._statuses.trying_since(),
             self._members_of(facts.affiliates),
-            harvest(facts.affiliates, statuses) if wanted.harvest_extra_endpoints else {},
-            self._interface.interface_config(specs, statuses, config.listen_port),
+            harvest(facts.affiliates, shown) if wanted.harvest_extra_endpoints else {},
+            interface,
             self._network(config, facts, mtu, specs, statuses),
             mtu,
             planned.problems,
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
         )
+
+    def _shown(
+        self, statuses: Mapping[PublicKey, KubeSpanPeerStatus]
+    ) -> Mapping[PublicKey, KubeSpanPeerStatus]:
+        """Return how it stands as one may rely on it: nobody is up before it is steered."""
+        early = {
+            key: replace(statuses[key], state=PeerState.UNKNOWN)
+            for key in self._interface.early()
+            if statuses[key].state is PeerState.UP
+        }
+        return {**statuses, **early} if early else statuses
 
     def _network(
         self,

@@ -297,15 +297,20 @@ class Life:
 
     def _look(self) -> None:
         now = self._world.timeline.now
+        # What the last look planned is steered by now; in the kernel it takes as long as this.
+        steered = self.outcome.network.steered
         facts = Facts(
             self._present(),
             self.plane.readings(),
             own_addresses=frozenset(self._node.host.addresses),
+            steered=frozenset(steered),
         )
         self.outcome = self._reconciler.reconcile(self._node.config, facts, now)
         self._looked_at = now
         self._alarm.set(max(self.outcome.look_at, now + LOOK_INTERVAL))
         self.plane.configure(self.outcome.interface)
+        if self.outcome.network.steered != steered:
+            self._hurry()
         self._tell_discovery(now)
 
     def _present(self) -> tuple[Affiliate, ...]:

@@ -60,6 +60,41 @@ def test_a_peer_about_which_nothing_changed_keeps_its_value() -> None:
     assert first.peers[1] != again.peers[1]
 
 
+def test_a_new_peer_waits_for_what_is_steered_and_others_go_on() -> None:
+    planner = InterfacePlanner(IDENTITY, SECRET)
+    specs, into = [spec(2, "10.0.2.0/24")], frozenset(spec(2, "10.0.2.0/24").allowed_ips)
+    first = planner.interface_config(specs, {}, 1, into)
+    specs.append(spec(3, "10.0.3.0/24"))
+    looks = [planner.interface_config(specs, {}, 1, into) for _ in range(2)]
+    assert planner.early() == (key(3),)
+    for look in looks:
+        assert look.peers == (first.peers[0], PeerConfig(key(3), None, (), (A, B)))
+        assert look.peers[0] is first.peers[0]
+    assert looks[0].peers[1] is looks[1].peers[1]
+    into |= frozenset(specs[1].allowed_ips)
+    steered_now = planner.interface_config(specs, {}, 1, into)
+    assert steered_now.peers[1].allowed_ips == specs[1].allowed_ips
+    assert planner.early() == ()
+    again = planner.interface_config(specs, {}, 1, frozenset())
+    assert all(one is other for one, other in zip(again.peers, steered_now.peers, strict=True))
+
+
+def test_a_peer_that_claims_more_waits_for_that_alone() -> None:
+    planner = InterfacePlanner(IDENTITY, SECRET)
+    before = spec(2, "10.0.2.0/24")
+    planner.interface_config([before], {}, 1, frozenset(before.allowed_ips))
+    more = [spec(2, "10.0.2.0/24", "10.0.9.0/24")]
+    (peer,) = planner.interface_config(more, {}, 1, frozenset(before.allowed_ips)).peers
+    assert (peer.allowed_ips, peer.endpoint) == (before.allowed_ips, None)
+    assert planner.early() == ()
+    # Where it is to be reached is told at once.
+    up = {key(2): status(PeerState.UP)}
+    (peer,) = planner.interface_config(more, up, 1, frozenset(before.allowed_ips)).peers
+    assert (peer.allowed_ips, peer.endpoint) == (before.allowed_ips, A)
+    (peer,) = planner.interface_config(more, up, 1, frozenset(more[0].allowed_ips)).peers
+    assert peer.allowed_ips == more[0].allowed_ips
+
+
 def test_what_is_steered() -> None:
     specs = [
         spec(2, "10.0.2.0/24", "fd00:0:0:2::2/128"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from time import process_time
@@ -146,6 +147,27 @@ def test_our_pod_networks_are_no_peers(is_told: bool) -> None:
     (problem,) = outcome.problems
     assert (problem.code, problem.peer) == (ProblemCode.OVERLAP, "host-b")
     assert "pods" in problem.text
+
+
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_nobody_is_up_or_says_anything_before_packets_for_it_are_steered(is_forced: bool) -> None:
+    mesh, node = reconciler(), config(force_routing=is_forced, harvest_extra_endpoints=True)
+    inside, whole = ["fd00:0:0:2::2/128"], ["192.0.2.2/32", "fd00:0:0:2::2/128"]
+
+    def look(steered: Iterable[Prefix], now: float) -> tuple[PeerState, list[str], Outcome]:
+        outcome = mesh.reconcile(node, Facts((PEER,), HEARD, steered=frozenset(steered)), now)
+        (peer,) = outcome.interface.peers
+        return outcome.statuses[key(2)].state, list(map(str, peer.allowed_ips)), outcome
+
+    for now in (2.0, 2.1):
+        state, said, outcome = look((), now)
+        assert (state, said, outcome.harvested) == (PeerState.UNKNOWN, inside, {})
+        # It did answer: nobody tries it elsewhere, and where only who is up is steered, it is.
+        assert (outcome.trying_since, len(outcome.network.steered)) == ({}, 1)
+    state, said, after = look(outcome.network.steered, 2.2)
+    assert (state, said, len(after.harvested)) == (PeerState.UP, whole, 1)
+    # Who was let in is not sent out again.
+    assert look((), 2.3)[:2] == (PeerState.UP, whole)
 
 
 def test_the_configuration_decides_about_routing_and_size() -> None:
