@@ -85,14 +85,15 @@ class MeshNode:
         self.ways: Ways = {}
         """How peers are reached."""
 
-        self._woken, self._left, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._woken, self._steered = asyncio.Event(), asyncio.Event()
+        self._left, self._gone = asyncio.Event(), asyncio.Event()
         self.plane = DataPlane(
             logging.getLogger("kubespan"), self._hear_event, self._gone.set, sockets
         )
         self.discovering = Discovering(
             config, secret, node_id, self.wake, self.announcing.look_soon, self.tell
         )
-        self.steersman = Steersman(log, self.plane.link_index, self.wake)
+        self.steersman = Steersman(log, self.plane.link_index, self._hear_steering)
         self._log = log
         self._journal = Journal(log)
         self._reconciler = Reconciler(node_id, identity, secret)
@@ -209,16 +210,23 @@ class MeshNode:
     async def _look_again_and_again(self, ready: Callable[[], object]) -> None:
         while True:
             self._woken.clear()
+            self._steered.clear()
             outcome = self._look()
             if self.steersman.is_steering and not self.is_started:
                 self.is_started = True
                 ready()
-            await asyncio.sleep(LOOK_INTERVAL)
+            await self._rest()
             nap = self._look_at(outcome) - self.clock.now().boot
             # Not wait_for: Python 3.11's forgets that it was cancelled if it is woken just then.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(nap, 0.0)):
                     await self._woken.wait()
+
+    async def _rest(self) -> None:
+        """Let more happen, to be looked at together; but who waited to be steered is let in."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_INTERVAL):
+                await self._steered.wait()
 
     def _look(self) -> Outcome:
         now = self.clock.now()
@@ -231,6 +239,7 @@ class MeshNode:
             self.ways,
             self._services.endpoints,
             self._own_addresses(),
+            self.steersman.steered,
         )
         outcome = self.outcome = self._reconciler.reconcile(self.config, facts, now.boot)
         self._configure(outcome)
@@ -304,6 +313,10 @@ class MeshNode:
     def _hear_event(self, happened: PeerEvent) -> None:
         if happened.event in WORTH_A_LOOK:
             self.wake()
+
+    def _hear_steering(self) -> None:
+        self._steered.set()
+        self.wake()
 
     def _hear_ways(self, ways: Ways) -> None:
         self.ways = ways

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubespan.linux.apply import Applier
 from kubespan.linux.report import Failure, Report
+from kubespan.model.address import Prefix
 from kubespan.model.errors import SystemFault
 from kubespan.model.plan import NetworkPlan
 
@@ -49,6 +50,13 @@ class Steersman:
         self._steering: asyncio.Task[None] | None = None
         self.report = Report()
         """What became of the last plan."""
+
+        self.steered: frozenset[Prefix] = frozenset()
+        """Where the kernel leads packets into the mesh, whatever becomes of the next step.
+
+        What it refused is among them: `report` says so, and nobody is kept waiting for ever. They
+        stay so while the interface is made anew: then their packets are refused.
+        """
 
     def start(self) -> None:
         """Begin, without a plan."""
@@ -105,10 +113,15 @@ class Steersman:
         while True:
             await self._is_due.wait()
             self._is_due.clear()
-            plan = self._plan
-            if plan is not None:
-                self._note(await self._applier.apply(plan))
-                self._applied = plan
+            if self._plan is not None:
+                await self._bring(self._plan)
+
+    async def _bring(self, plan: NetworkPlan) -> None:
+        wanted = frozenset(plan.steered)
+        self.steered &= wanted  # What this plan lacks is given up at some moment of its own.
+        report = await self._applier.apply(plan)
+        self._applied, self.steered = plan, wanted
+        self._note(report)
 
     def _note(self, report: Report) -> None:
         for failure in set(report.failures) - set(self.report.failures):

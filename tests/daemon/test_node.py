@@ -22,8 +22,10 @@ from kubespan.daemon.announcing import Announcing
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.steersman import Unsteered
 from kubespan.linux.report import Failure, Report
+from kubespan.model.address import Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.errors import InternalError
+from kubespan.model.plan import InterfaceConfig, NetworkPlan
 from tests.daemon.lone import CONFIG, PATIENCE, SECRET, LoneNode
 from tests.netns.lab import eventually
 
@@ -148,6 +150,8 @@ class Stub:
     def __init__(self) -> None:
         self.removals: list[bool] = []
         self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
+        self.steered: frozenset[Prefix] = frozenset()
+        self.hear: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
@@ -165,6 +169,11 @@ class Stub:
         self.removals.append(remove)
 
 
+def heard_by(stub: Stub, hear: Callable[[], object]) -> Stub:
+    stub.hear = hear
+    return stub
+
+
 def run_with(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None = None
 ) -> None:
@@ -176,7 +185,7 @@ def run_with(
         log = create_log(logging.ERROR, io.StringIO())
         monkeypatch.setattr(nodes, "require_nft", stub.close)
         monkeypatch.setattr(nodes, "DataPlane", lambda *_: stub)
-        monkeypatch.setattr(nodes, "Steersman", lambda *_: stub)
+        monkeypatch.setattr(nodes, "Steersman", lambda _, __, hear: heard_by(stub, hear))
         monkeypatch.setattr(nodes, "UnderlayMonitor", lambda *_: Underlay())
         node = MeshNode(config, config, announcing, log, tmp_path)
         await node.run(lambda: None, patience)
@@ -199,6 +208,42 @@ def test_a_node_that_breaks_lets_nothing_out(
     with pytest.raises(InternalError, match="steering has ended"):
         run_with(stub, tmp_path, monkeypatch)
     assert stub.removals == [False]
+
+
+def test_a_peer_is_let_in_as_soon_as_it_is_steered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Steering(Stub):
+        """Steers after a while, and ends when it is configured with what waited for that."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.given: list[tuple[str, ...]] = []
+            self.is_done = asyncio.Event()
+
+        async def watch(self) -> None:
+            await asyncio.wait_for(self.is_done.wait(), PATIENCE)
+            raise InternalError("it has seen enough")
+
+        def follow(self, plan: NetworkPlan) -> None:
+            asyncio.get_running_loop().call_later(0.05, self.bring, plan)
+
+        def bring(self, plan: NetworkPlan) -> None:
+            self.steered = frozenset(plan.steered)
+            self.hear()
+
+        def configure(self, interface: InterfaceConfig) -> None:
+            (peer,) = interface.peers
+            self.given.append(tuple(map(str, peer.allowed_ips)))
+            if peer.allowed_ips:
+                self.is_done.set()
+
+    # The node does not rest until then.
+    monkeypatch.setattr(nodes, "LOOK_INTERVAL", 2 * PATIENCE)
+    stub = Steering()
+    with pytest.raises(InternalError, match="it has seen enough"):
+        run_with(stub, tmp_path, monkeypatch)
+    assert stub.given == [(), ("198.51.100.0/24",)]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,40 @@ def test_it_steers_whoever_changes_the_plan(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(scenario())
 
 
+def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b, c = (Prefix.parse(f"10.0.{number}.0/24") for number in range(3))
+    heard: list[frozenset[Prefix]] = []
+
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        log = create_log(logging.CRITICAL, io.StringIO())
+        one = Steersman(log, lambda: 0, lambda: heard.append(one.steered))
+        one.start()
+        kernel.report = Report(failures=(Failure("load", 1, "not permitted"),))
+        one.follow(replace(PLAN, steered=(a, b)))
+        assert one.steered == frozenset()
+        await until(lambda: bool(heard))
+        # Whoever hears of it finds it so. What was refused is told, and not waited for.
+        assert heard == [{a, b}]
+        kernel.may_go_on.clear()
+        one.follow(replace(PLAN, steered=(b, c)))
+        assert one.steered == {a, b}
+        await asyncio.sleep(0)
+        # The one may be gone by now, and the other not there yet.
+        assert one.steered == {b}
+        one.again()
+        kernel.may_go_on.set()
+        await until(lambda: len(heard) == 3)
+        assert heard == [{a, b}, {b, c}, {b, c}]
+        assert one.steered == {b, c}
+        await one.stop(remove=False)
+
+    asyncio.run(scenario())
+
+
 def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         kernel = Kernel()

@@ -64,7 +64,9 @@ class Program:
     def __init__(self, namespace: Namespace, log: Path, variables: Mapping[str, str]) -> None:
         self.namespace = namespace
         self._log = log
-        self._variables = variables
+        self.variables = {**variables}
+        """Of its environment, besides ours."""
+
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,7 +80,7 @@ class Program:
             self.process = subprocess.Popen(
                 ("ip", "netns", "exec", self.namespace.name, *KUBESPAN, *words),
                 cwd=REPOSITORY,
-                env={**os.environ, **self._variables},
+                env={**os.environ, **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -90,7 +92,7 @@ class Program:
         return subprocess.run(
             ("ip", "netns", "exec", self.namespace.name, *KUBESPAN, *words),
             cwd=REPOSITORY,
-            env={**os.environ, **self._variables},
+            env={**os.environ, **self.variables},
             capture_output=True,
             text=True,
             timeout=START_TIMEOUT,
