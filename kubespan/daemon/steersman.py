@@ -13,8 +13,8 @@ from structlog.typing import FilteringBoundLogger
 
 from kubespan.linux.apply import Applier
 from kubespan.linux.report import Failure, Report
-from kubespan.model.address import Prefix
 from kubespan.model.errors import SystemFault
+from kubespan.model.ipset import IPSet
 from kubespan.model.plan import NetworkPlan
 
 
@@ -51,11 +51,12 @@ class Steersman:
         self.report = Report()
         """What became of the last plan."""
 
-        self.steered: frozenset[Prefix] = frozenset()
-        """Where the kernel leads packets into the mesh, whatever becomes of the next step.
+        self.steered = IPSet()
+        """Where the kernel leads packets into the mesh, whatever becomes of the next step; the
+        very same value as long as nothing changes.
 
-        What it refused is among them: `report` says so, and nobody is kept waiting for ever. They
-        stay so while the interface is made anew: then their packets are refused.
+        What the kernel refused to steer is among it: `report` says so, and nobody is kept waiting
+        for ever. It stays so while the interface is made anew.
         """
 
     def start(self) -> None:
@@ -117,11 +118,17 @@ class Steersman:
                 await self._bring(self._plan)
 
     async def _bring(self, plan: NetworkPlan) -> None:
-        wanted = frozenset(plan.steered)
-        self.steered &= wanted  # What this plan lacks is given up at some moment of its own.
+        wanted = IPSet.of(*plan.steered)
+        # What this plan lacks is given up at some moment of its own.
+        self._become(self.steered & wanted)
         report = await self._applier.apply(plan)
-        self._applied, self.steered = plan, wanted
+        self._applied = plan
+        self._become(wanted)
         self._note(report)
+
+    def _become(self, steered: IPSet) -> None:
+        if steered != self.steered:
+            self.steered = steered
 
     def _note(self, report: Report) -> None:
         for failure in set(report.failures) - set(self.report.failures):

@@ -1,46 +1,48 @@
 """What a peer may say through its tunnel: nothing that would be answered in clear.
 
 An answer to an address that packets are not steered to yet leaves past the mesh. So a peer may
-shake hands at once, but send from its own addresses only once packets for them are steered. Pure.
+shake hands at once, but send from an address only once packets for that are steered. What counts is
+addresses, never how they are cut into prefixes: other members' claims change that. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet
-from kubespan.model.resources import KubeSpanPeerSpec
+from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 
 
-def let_in(
-    spec: KubeSpanPeerSpec,
-    had: KubeSpanPeerSpec | None,
-    subnet: Prefix,
-    steered: frozenset[Prefix] | None,
-) -> KubeSpanPeerSpec:
-    """Return a spec as WireGuard may have it, `had` being what it had; it loses nothing by this.
+def unsteered_of(spec: KubeSpanPeerSpec, inside: IPSet, steered: IPSet | None) -> IPSet:
+    """Return what of a peer's addresses would be answered in clear.
 
-    `steered` is where packets go into the mesh besides its own subnet; None for everywhere.
+    `inside` is the mesh's own subnet, to which a route leads anyhow; `steered` is where else
+    packets go into the mesh, None for everywhere.
     """
-    if had is spec or steered is None or steered.issuperset(outside(subnet, spec.allowed_ips)):
+    if steered is None:
+        return IPSet()
+    return IPSet.of(*spec.allowed_ips) - inside - steered
+
+
+def let_in(spec: KubeSpanPeerSpec, had: tuple[Prefix, ...], unsteered: IPSet) -> KubeSpanPeerSpec:
+    """Return a spec as WireGuard may have it: all it claims but what is unsteered.
+
+    What it had, and still claims, it keeps. A spec of which nothing is left out is returned itself.
+    """
+    if not unsteered:
         return spec
-    former = had.allowed_ips if had is not None else ()
-    wanted = IPSet.of(*spec.allowed_ips)
-    kept = wanted - (wanted - IPSet.of(subnet, *former))
-    narrowed = replace(spec, allowed_ips=kept.prefixes())
-    return next((same for same in (spec, had) if same == narrowed), narrowed)
+    missing = unsteered - IPSet.of(*had)
+    if not missing:
+        return spec
+    return replace(spec, allowed_ips=(IPSet.of(*spec.allowed_ips) - missing).prefixes())
 
 
-def outside(subnet: Prefix, prefixes: Sequence[Prefix]) -> Iterator[Prefix]:
-    """Give what is not in the mesh's own subnet, which has a route by the address on the link."""
-    shift = 128 - subnet.length
-    inside = subnet.value >> shift
-    for prefix in prefixes:
-        if prefix.version == 4:
-            yield prefix
-        elif prefix.length < subnet.length:
-            yield from (IPSet.of(prefix) - IPSet.of(subnet)).prefixes()
-        elif prefix.value >> shift != inside:
-            yield prefix
+def shown(status: KubeSpanPeerStatus, was: PeerState, unsteered: IPSet) -> KubeSpanPeerStatus:
+    """Return a status as one may rely on it: nobody becomes up while some of it is unsteered.
+
+    Until then it stays what it was shown as. Who was shown as up stays so.
+    """
+    if status.state is not PeerState.UP or was is PeerState.UP or not unsteered:
+        return status
+    return replace(status, state=was)

@@ -5,13 +5,15 @@ Talos controllers/kubespan (ManagerController).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from kubespan.mesh.entrance import let_in, outside
+from kubespan.mesh.entrance import let_in, shown, unsteered_of
 from kubespan.mesh.status import endpoint_to_set
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
+from kubespan.model.ipset import IPSet
 from kubespan.model.keys import PresharedKey, PublicKey
 from kubespan.model.plan import InterfaceConfig, PeerConfig
 from kubespan.model.resources import (
@@ -22,14 +24,21 @@ from kubespan.model.resources import (
 )
 
 Statuses = Mapping[PublicKey, KubeSpanPeerStatus]
+NOTHING: Final = IPSet()
+UNKNOWN: Final = PeerState.UNKNOWN
 
 
 class InterfacePlanner:
-    """Makes WireGuard's configuration; a peer about which nothing changed keeps its very value."""
+    """Makes WireGuard's configuration; a peer about which nothing changed keeps its very value.
+
+    Remembers what every peer was let in with, and what it was shown as.
+    """
 
     def __init__(self, identity: KubeSpanIdentity, secret: ClusterSecret) -> None:
         self._identity = identity
         self._preshared_key = PresharedKey(secret.raw)
+        self._inside = IPSet.of(identity.subnet)
+        self._steered: IPSet | None = None
         self._peers: dict[PublicKey, _Planned] = {}
 
     def interface_config(
@@ -37,20 +46,27 @@ class InterfacePlanner:
         specs: Sequence[KubeSpanPeerSpec],
         statuses: Statuses,
         listen_port: int,
-        into: frozenset[Prefix] | None = None,
+        steered: IPSet | None = None,
     ) -> InterfaceConfig:
-        """Return what the WireGuard interface should be, packets being steered there by now.
+        """Return what the WireGuard interface should be.
 
-        None: they are steered as soon as that is planned.
+        `steered` is where packets go into the mesh by now, besides its own subnet; None for
+        everywhere. Who waits for that is looked at again when it is another value.
         """
+        is_same = steered is self._steered
         peers: dict[PublicKey, _Planned] = {}
         for spec in specs:
             status = statuses.get(spec.public_key)
             planned = self._peers.get(spec.public_key)
-            if planned is None or planned.spec is not spec or planned.status is not status:
-                planned = self._planned(spec, status, planned, into)
+            if (
+                planned is None
+                or planned.spec is not spec
+                or planned.status is not status
+                or (planned.is_waiting and not is_same)
+            ):
+                planned = self._planned(spec, status, planned, steered)
             peers[spec.public_key] = planned
-        self._peers = peers
+        self._peers, self._steered = peers, steered
         ordered = sorted(peers.items(), key=lambda item: item[0].raw)
         return InterfaceConfig(
             self._identity.private_key,
@@ -59,33 +75,58 @@ class InterfacePlanner:
             listen_port,
         )
 
-    def early(self) -> tuple[PublicKey, ...]:
-        """Return the peers that never were steered; nobody may take one of them to be up."""
-        return tuple(key for key, planned in self._peers.items() if planned.is_early)
+    def held_back(self) -> dict[PublicKey, KubeSpanPeerStatus]:
+        """Return how those are to be shown that answer, and are not up before they are steered."""
+        return {
+            key: planned.shown
+            for key, planned in self._peers.items()
+            if planned.shown is not planned.status and planned.shown is not None
+        }
 
     def _planned(
         self,
         spec: KubeSpanPeerSpec,
         status: KubeSpanPeerStatus | None,
         former: _Planned | None,
-        into: frozenset[Prefix] | None,
+        steered: IPSet | None,
     ) -> _Planned:
-        had = former.spec if former is not None else None
-        given = let_in(spec, had, self._identity.subnet, into)
-        if former is not None and given is had and former.status is status:
-            return former
-        is_early = given is not spec and (former is None or former.is_early)
-        return _Planned(given, status, _peer_config(given, status), is_early)
+        given, unsteered = self._let_in(spec, status, former, steered)
+        was = former.shown.state if former is not None and former.shown is not None else UNKNOWN
+        seen = shown(status, was, unsteered) if status is not None else None
+        is_waiting = given is not spec or seen is not status
+        is_kept = former is not None and former.status is status and former.given == given
+        config = former.config if former is not None and is_kept else _peer_config(given, status)
+        return _Planned(spec, status, unsteered, given, seen, is_waiting, config)
+
+    def _let_in(
+        self,
+        spec: KubeSpanPeerSpec,
+        status: KubeSpanPeerStatus | None,
+        former: _Planned | None,
+        steered: IPSet | None,
+    ) -> tuple[KubeSpanPeerSpec, IPSet]:
+        """Return a spec as it is let in, and what of it is unsteered if that matters."""
+        if former is None:
+            had: tuple[Prefix, ...] = ()
+            was_up = False
+        elif former.is_waiting and former.spec is spec and steered is self._steered:
+            return former.given, former.unsteered
+        else:
+            had, was_up = former.given.allowed_ips, _is_up(former.shown)
+        becomes_up = _is_up(status) and not was_up
+        matters = becomes_up or had != spec.allowed_ips
+        unsteered = unsteered_of(spec, self._inside, steered) if matters else NOTHING
+        return let_in(spec, had, unsteered), unsteered
 
 
-def steered(
+def to_steer(
     subnet: Prefix,
     specs: Sequence[KubeSpanPeerSpec],
     statuses: Statuses,
     *,
     force_routing: bool,
 ) -> tuple[Prefix, ...]:
-    """Return where packets go into the mesh, besides its own subnet.
+    """Return where packets should go into the mesh, besides its own subnet.
 
     With `force_routing`, packets for a peer that is not up go into the mesh too, where they are
     held back; without, they go wherever other routes lead, in clear.
@@ -96,7 +137,7 @@ def steered(
         if force_routing or _is_up(statuses.get(spec.public_key))
         for prefix in spec.allowed_ips
     ]
-    return tuple(outside(subnet, wanted))
+    return tuple(_outside(subnet, wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +145,20 @@ class _Planned:
     """One peer, and what it was planned from."""
 
     spec: KubeSpanPeerSpec
-    """As it was let in, so that it is another value as long as some of it was not."""
-
     status: KubeSpanPeerStatus | None
+    unsteered: IPSet
+    """What of it would be answered in clear, as far as that was asked."""
+
+    given: KubeSpanPeerSpec
+    """As it was let in; the very spec if all of it was."""
+
+    shown: KubeSpanPeerStatus | None
+    """As one may rely on it; the very status but for one that answers and is not steered."""
+
+    is_waiting: bool
+    """Whether it is let in further, or shown as up, when more is steered."""
+
     config: PeerConfig
-    is_early: bool
-    """Whether it never was let in whole."""
 
 
 def _peer_config(spec: KubeSpanPeerSpec, status: KubeSpanPeerStatus | None) -> PeerConfig:
@@ -125,3 +174,16 @@ def _others(endpoints: tuple[Endpoint, ...], endpoint: Endpoint | None) -> tuple
 
 def _is_up(status: KubeSpanPeerStatus | None) -> bool:
     return status is not None and status.state is PeerState.UP
+
+
+def _outside(subnet: Prefix, prefixes: Sequence[Prefix]) -> Iterator[Prefix]:
+    """Give what is not in the mesh's own subnet, which has a route by the address on the link."""
+    shift = 128 - subnet.length
+    inside = subnet.value >> shift
+    for prefix in prefixes:
+        if prefix.version == 4:
+            yield prefix
+        elif prefix.length < subnet.length:
+            yield from (IPSet.of(prefix) - IPSet.of(subnet)).prefixes()
+        elif prefix.value >> shift != inside:
+            yield prefix

@@ -8,7 +8,7 @@ remembers between looks is how it stood with every peer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -17,7 +17,7 @@ from kubespan.mesh.endpoints import harvest
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, mesh_mtu
 from kubespan.mesh.peers import Ourselves, PeerPlanner
-from kubespan.mesh.planning import InterfacePlanner, steered
+from kubespan.mesh.planning import InterfacePlanner, to_steer
 from kubespan.mesh.problem import Problem
 from kubespan.mesh.statuses import Statuses
 from kubespan.model.address import Endpoint, IPAddress, Prefix
@@ -36,7 +36,6 @@ from kubespan.model.resources import (
     KubeSpanPeerStatus,
     Member,
     PeerReading,
-    PeerState,
 )
 from kubespan.wireguard.effects import Event
 
@@ -67,9 +66,9 @@ class Facts:
     own_addresses: frozenset[IPAddress] = frozenset()
     """Of this host; no peer may have them, and none is looked for there."""
 
-    steered: frozenset[Prefix] | None = None
-    """Where packets go into the mesh by now, besides its own subnet; None where whoever asks steers
-    as soon as it is told to, so that nothing is worth waiting for."""
+    steered: IPSet | None = None
+    """Where packets go into the mesh by now, besides its own subnet; the very same value as long as
+    nothing changes. None where whoever asks steers as soon as it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,10 @@ class Outcome:
 
     specs: tuple[KubeSpanPeerSpec, ...]
     statuses: Mapping[PublicKey, KubeSpanPeerStatus]
-    """Who is up is steered, too."""
+    """Nobody becomes up before packets for it are steered; meanwhile it stays what it was."""
 
     trying_since: Mapping[PublicKey, float]
-    """Of peers that are not up: when they were first written to since. Seconds since boot."""
+    """Of peers that do not answer: when they were first written to since. Seconds since boot."""
 
     members: Mapping[str, Member]
     harvested: Mapping[PublicKey, KubeSpanEndpoint]
@@ -115,7 +114,8 @@ class Reconciler:
         interface = self._interface.interface_config(
             specs, statuses, config.listen_port, facts.steered
         )
-        shown = self._shown(statuses)
+        held_back = self._interface.held_back()
+        shown = {**statuses, **held_back} if held_back else statuses
         mtu = mesh_mtu(wanted.mtu, facts.ways)
         return Outcome(
             specs,
@@ -130,17 +130,6 @@ class Reconciler:
             min(self._statuses.next_look_at(), now + PEER_RECONCILE_INTERVAL),
         )
 
-    def _shown(
-        self, statuses: Mapping[PublicKey, KubeSpanPeerStatus]
-    ) -> Mapping[PublicKey, KubeSpanPeerStatus]:
-        """Return how it stands as one may rely on it: nobody is up before it is steered."""
-        early = {
-            key: replace(statuses[key], state=PeerState.UNKNOWN)
-            for key in self._interface.early()
-            if statuses[key].state is PeerState.UP
-        }
-        return {**statuses, **early} if early else statuses
-
     def _network(
         self,
         config: NodeConfig,
@@ -150,13 +139,13 @@ class Reconciler:
         statuses: Mapping[PublicKey, KubeSpanPeerStatus],
     ) -> NetworkPlan:
         identity, is_forced = self._identity, config.kubespan.force_routing
-        into = steered(identity.subnet, specs, statuses, force_routing=is_forced)
+        steered = to_steer(identity.subnet, specs, statuses, force_routing=is_forced)
         # Where nothing is steered nothing needs to be let past.
-        versions = {prefix.version for prefix in into}
+        versions = {prefix.version for prefix in steered}
         past = tuple(
             one for one in _services(facts, identity.subnet) if one.address.version in versions
         )
-        return NetworkPlan(identity.address, identity.subnet, mtu.value, into, past)
+        return NetworkPlan(identity.address, identity.subnet, mtu.value, steered, past)
 
     def _members_of(self, affiliates: tuple[Affiliate, ...]) -> Mapping[str, Member]:
         if self._members[0] is not affiliates:

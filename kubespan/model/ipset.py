@@ -1,4 +1,4 @@
-"""Exact sets of IP addresses: union, difference, and the least list of prefixes that says the same.
+"""Exact sets of IP addresses: what sets do, and the least list of prefixes that says the same.
 
 A set is a sorted tuple of ranges that neither touch nor overlap, IPv4 before IPv6. Values only.
 """
@@ -54,6 +54,9 @@ class IPSet:
 
     def __sub__(self, other: IPSet) -> IPSet:
         return IPSet(tuple(rest for piece in self.ranges for rest in other.cut_out_of(piece)))
+
+    def __and__(self, other: IPSet) -> IPSet:
+        return self - (self - other)
 
     def __contains__(self, address: IPAddress) -> bool:
         value = int(address)

@@ -26,6 +26,7 @@ from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import NodeConfig
 from kubespan.model.constants import HAIL_DELAYS, LOOK_INTERVAL
 from kubespan.model.host import Host, HostAddress, Link, OperationalState
+from kubespan.model.ipset import IPSet
 from kubespan.model.keys import PrivateKey, PublicKey
 from kubespan.model.resources import Affiliate, NodeIdentity, PeerState
 from kubespan.testing.simdiscovery import DiscoveryNet
@@ -206,6 +207,7 @@ class Life:
         self._announced: Affiliate | None = None
         self._seen_at: dict[int, IPAddress] = {}
         self._harvested: dict[str, Endpoint] = {}
+        self._steered = IPSet()
         self._looked_at = world.timeline.now - LOOK_INTERVAL
         self._alarm = Alarm(world.timeline, self._look)
         self._is_over = False
@@ -297,21 +299,25 @@ class Life:
 
     def _look(self) -> None:
         now = self._world.timeline.now
-        # What the last look planned is steered by now; in the kernel it takes as long as this.
-        steered = self.outcome.network.steered
         facts = Facts(
             self._present(),
             self.plane.readings(),
             own_addresses=frozenset(self._node.host.addresses),
-            steered=frozenset(steered),
+            steered=self._steered,
         )
         self.outcome = self._reconciler.reconcile(self._node.config, facts, now)
         self._looked_at = now
         self._alarm.set(max(self.outcome.look_at, now + LOOK_INTERVAL))
         self.plane.configure(self.outcome.interface)
-        if self.outcome.network.steered != steered:
-            self._hurry()
+        self._steer()
         self._tell_discovery(now)
+
+    def _steer(self) -> None:
+        """Have the plan in the kernel by the next look, which is soon where that is a change."""
+        steered = IPSet.of(*self.outcome.network.steered)
+        if steered != self._steered:
+            self._steered = steered
+            self._hurry()
 
     def _present(self) -> tuple[Affiliate, ...]:
         if self._are_members_stale:

@@ -12,9 +12,10 @@ from kubespan.cli.log import create_log
 from kubespan.daemon.journal import Journal
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Facts, Outcome
-from kubespan.model.address import Endpoint
-from kubespan.model.resources import KubeSpanPeerStatus, PeerState
-from tests.mesh.affiliates_of import key
+from kubespan.model.address import Endpoint, Prefix
+from kubespan.model.ipset import IPSet
+from kubespan.model.resources import KubeSpanPeerStatus, PeerReading, PeerState
+from tests.mesh.affiliates_of import affiliate, key
 from tests.mesh.test_reconciler import config, reconciler
 
 A, B = Endpoint.parse("192.0.2.1:1"), Endpoint.parse("192.0.2.2:2")
@@ -86,6 +87,27 @@ def test_states_have_reasons(
     (line,) = desk.status(after)
     assert f'event="{event}"' in line
     assert f'reason="{reason}"' in line
+
+
+def test_one_that_comes_back_is_told_of_once_it_is_steered() -> None:
+    mesh, node, desk = reconciler(), config(force_routing=False), Desk()
+    here = IPSet.of(Prefix.parse("192.0.2.1/32"))
+    peer = affiliate("b", 2, addresses=["192.0.2.1"], endpoints=[str(A)])
+
+    def look(now: float, handshake_at: float | None, steered: IPSet) -> list[str]:
+        facts = Facts((peer,), {key(2): PeerReading(A, handshake_at)}, steered=steered)
+        return [
+            line
+            for line in desk.follow(mesh.reconcile(node, facts, now))
+            if "event=mtu" not in line
+        ]
+
+    assert 'event="peer found"' in look(0.0, None, IPSet())[0]
+    assert 'event="peer down"' in look(15.0, None, IPSet())[0]
+    assert look(20.0, 19.0, IPSet()) == []
+    (line,) = look(20.1, 19.0, here)
+    assert 'event="peer up"' in line
+    assert 'reason="it answered a handshake"' in line
 
 
 def test_endpoints_are_followed() -> None:

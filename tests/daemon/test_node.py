@@ -22,9 +22,9 @@ from kubespan.daemon.announcing import Announcing
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.steersman import Unsteered
 from kubespan.linux.report import Failure, Report
-from kubespan.model.address import Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.errors import InternalError
+from kubespan.model.ipset import IPSet
 from kubespan.model.plan import InterfaceConfig, NetworkPlan
 from tests.daemon.lone import CONFIG, PATIENCE, SECRET, LoneNode
 from tests.netns.lab import eventually
@@ -150,7 +150,7 @@ class Stub:
     def __init__(self) -> None:
         self.removals: list[bool] = []
         self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
-        self.steered: frozenset[Prefix] = frozenset()
+        self.steered = IPSet()
         self.hear: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -229,7 +229,7 @@ def test_a_peer_is_let_in_as_soon_as_it_is_steered(
             asyncio.get_running_loop().call_later(0.05, self.bring, plan)
 
         def bring(self, plan: NetworkPlan) -> None:
-            self.steered = frozenset(plan.steered)
+            self.steered = IPSet.of(*plan.steered)
             self.hear()
 
         def configure(self, interface: InterfaceConfig) -> None:

@@ -17,6 +17,7 @@ from kubespan.linux.report import Failure, Report
 from kubespan.model.address import Prefix
 from kubespan.model.errors import InternalError
 from kubespan.model.finding import Finding, FindingKind
+from kubespan.model.ipset import IPSet
 from kubespan.model.plan import NetworkPlan
 from tests.discovery.host import until
 
@@ -117,11 +118,16 @@ def test_it_steers_whoever_changes_the_plan(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(scenario())
 
 
+A, B, C = (Prefix.parse(f"10.0.{number}.0/25") for number in (0, 2, 4))
+HALVES = (Prefix.parse("10.0.2.0/26"), Prefix.parse("10.0.2.64/26"))
+"""Of B."""
+
+
 def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    a, b, c = (Prefix.parse(f"10.0.{number}.0/24") for number in range(3))
-    heard: list[frozenset[Prefix]] = []
+    b, ab, bc = (IPSet.of(*some) for some in ((B,), (A, B), (B, C)))
+    heard: list[IPSet] = []
 
     async def scenario() -> None:
         kernel = Kernel()
@@ -130,22 +136,26 @@ def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
         one = Steersman(log, lambda: 0, lambda: heard.append(one.steered))
         one.start()
         kernel.report = Report(failures=(Failure("load", 1, "not permitted"),))
-        one.follow(replace(PLAN, steered=(a, b)))
-        assert one.steered == frozenset()
+        one.follow(replace(PLAN, steered=(A, B)))
+        assert one.steered == IPSet()
         await until(lambda: bool(heard))
         # Whoever hears of it finds it so. What was refused is told, and not waited for.
-        assert heard == [{a, b}]
+        assert heard == [ab]
         kernel.may_go_on.clear()
-        one.follow(replace(PLAN, steered=(b, c)))
-        assert one.steered == {a, b}
+        one.follow(replace(PLAN, steered=(B, C)))
+        assert one.steered == ab
         await asyncio.sleep(0)
         # The one may be gone by now, and the other not there yet.
-        assert one.steered == {b}
+        assert one.steered == b
         one.again()
         kernel.may_go_on.set()
         await until(lambda: len(heard) == 3)
-        assert heard == [{a, b}, {b, c}, {b, c}]
-        assert one.steered == {b, c}
+        assert heard == [ab, bc, bc]
+        assert heard[1] is heard[2] is one.steered
+        # The same addresses, cut in another way, are the very same value.
+        one.follow(replace(PLAN, steered=(C, *HALVES)))
+        await until(lambda: len(heard) == 4)
+        assert heard[3] is heard[2]
         await one.stop(remove=False)
 
     asyncio.run(scenario())
@@ -165,7 +175,7 @@ def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.Monk
 
 def test_steering_that_breaks_is_told_to_whoever_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Kernel):
-        async def apply(self, _: NetworkPlan) -> Report:
+        async def apply(self, *_: object) -> Report:
             raise InternalError("a thread has ended")
 
     async def scenario() -> None:

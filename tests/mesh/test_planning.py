@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from kubespan.mesh.planning import InterfacePlanner, steered
+import pytest
+
+from kubespan.mesh import planning
+from kubespan.mesh.entrance import unsteered_of
+from kubespan.mesh.planning import InterfacePlanner, to_steer
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
-from kubespan.model.keys import PresharedKey, PrivateKey
+from kubespan.model.ipset import IPSet
+from kubespan.model.keys import PresharedKey, PrivateKey, PublicKey
 from kubespan.model.plan import PeerConfig
 from kubespan.model.resources import (
     KubeSpanIdentity,
@@ -60,49 +65,89 @@ def test_a_peer_about_which_nothing_changed_keeps_its_value() -> None:
     assert first.peers[1] != again.peers[1]
 
 
+def steered(*specs: KubeSpanPeerSpec) -> IPSet:
+    return IPSet.of(*(prefix for one in specs for prefix in one.allowed_ips))
+
+
 def test_a_new_peer_waits_for_what_is_steered_and_others_go_on() -> None:
     planner = InterfacePlanner(IDENTITY, SECRET)
-    specs, into = [spec(2, "10.0.2.0/24")], frozenset(spec(2, "10.0.2.0/24").allowed_ips)
-    first = planner.interface_config(specs, {}, 1, into)
+    specs = [spec(2, "10.0.2.0/24")]
+    first = planner.interface_config(specs, {}, 1, steered(specs[0]))
     specs.append(spec(3, "10.0.3.0/24"))
-    looks = [planner.interface_config(specs, {}, 1, into) for _ in range(2)]
-    assert planner.early() == (key(3),)
+    looks = [planner.interface_config(specs, {}, 1, steered(specs[0])) for _ in range(2)]
     for look in looks:
         assert look.peers == (first.peers[0], PeerConfig(key(3), None, (), (A, B)))
         assert look.peers[0] is first.peers[0]
     assert looks[0].peers[1] is looks[1].peers[1]
-    into |= frozenset(specs[1].allowed_ips)
-    steered_now = planner.interface_config(specs, {}, 1, into)
+    steered_now = planner.interface_config(specs, {}, 1, steered(*specs))
     assert steered_now.peers[1].allowed_ips == specs[1].allowed_ips
-    assert planner.early() == ()
-    again = planner.interface_config(specs, {}, 1, frozenset())
+    again = planner.interface_config(specs, {}, 1, IPSet())
     assert all(one is other for one, other in zip(again.peers, steered_now.peers, strict=True))
 
 
 def test_a_peer_that_claims_more_waits_for_that_alone() -> None:
     planner = InterfacePlanner(IDENTITY, SECRET)
     before = spec(2, "10.0.2.0/24")
-    planner.interface_config([before], {}, 1, frozenset(before.allowed_ips))
+    planner.interface_config([before], {}, 1, steered(before))
     more = [spec(2, "10.0.2.0/24", "10.0.9.0/24")]
-    (peer,) = planner.interface_config(more, {}, 1, frozenset(before.allowed_ips)).peers
+    (peer,) = planner.interface_config(more, {}, 1, steered(before)).peers
     assert (peer.allowed_ips, peer.endpoint) == (before.allowed_ips, None)
-    assert planner.early() == ()
     # Where it is to be reached is told at once.
     up = {key(2): status(PeerState.UP)}
-    (peer,) = planner.interface_config(more, up, 1, frozenset(before.allowed_ips)).peers
+    (peer,) = planner.interface_config(more, up, 1, steered(before)).peers
     assert (peer.allowed_ips, peer.endpoint) == (before.allowed_ips, A)
-    (peer,) = planner.interface_config(more, up, 1, frozenset(more[0].allowed_ips)).peers
+    (peer,) = planner.interface_config(more, up, 1, steered(more[0])).peers
     assert peer.allowed_ips == more[0].allowed_ips
 
 
-def test_what_is_steered() -> None:
+def test_who_becomes_up_is_held_back_until_it_is_steered() -> None:
+    planner, one = InterfacePlanner(IDENTITY, SECRET), spec(2, "10.0.2.0/24")
+    up, down = ({key(2): status(state)} for state in (PeerState.UP, PeerState.DOWN))
+
+    def held_back(statuses: dict[PublicKey, KubeSpanPeerStatus], steered: IPSet) -> list[PeerState]:
+        planner.interface_config([one], statuses, 1, steered)
+        return [shown.state for shown in planner.held_back().values()]
+
+    assert held_back(up, IPSet()) == [PeerState.UNKNOWN]
+    assert held_back(up, steered(one)) == []
+    # It was shown as up.
+    assert held_back({key(2): status(PeerState.UP, B)}, IPSet()) == []
+    assert held_back(down, IPSet()) == []
+    # It has all its addresses yet, and is not steered.
+    assert held_back(up, IPSet()) == [PeerState.DOWN]
+    assert held_back({key(2): status(PeerState.UP, B)}, IPSet()) == [PeerState.DOWN]
+    assert held_back(up, steered(one)) == []
+
+
+def test_whoever_waits_is_looked_at_again_only_when_something_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planner, one, by_now = InterfacePlanner(IDENTITY, SECRET), spec(2, "10.0.2.0/24"), IPSet()
+    asked: list[KubeSpanPeerSpec] = []
+
+    def ask(spec: KubeSpanPeerSpec, inside: IPSet, steered: IPSet | None) -> IPSet:
+        asked.append(spec)
+        return unsteered_of(spec, inside, steered)
+
+    monkeypatch.setattr(planning, "unsteered_of", ask)
+    for shown in (A, B, A):
+        for _ in range(2):
+            planner.interface_config([one], {key(2): status(PeerState.UP, shown)}, 1, by_now)
+    assert asked == [one]
+    planner.interface_config([one], {}, 1, steered(one))
+    assert asked == [one, one]
+    planner.interface_config([one], {}, 1, IPSet())
+    assert asked == [one, one]
+
+
+def test_what_is_to_be_steered() -> None:
     specs = [
         spec(2, "10.0.2.0/24", "fd00:0:0:2::2/128"),
         spec(3, "10.0.3.0/24", "fd00:0:0:3::/64"),
         spec(4, "10.0.4.0/24", "fd00:0:0:2::/63"),
     ]
     statuses = {key(2): status(PeerState.UP), key(3): status(PeerState.DOWN)}
-    forced = steered(IDENTITY.subnet, specs, statuses, force_routing=True)
+    forced = to_steer(IDENTITY.subnet, specs, statuses, force_routing=True)
     assert [str(prefix) for prefix in forced] == [
         "10.0.2.0/24",
         "10.0.3.0/24",
@@ -110,5 +155,5 @@ def test_what_is_steered() -> None:
         "10.0.4.0/24",
         "fd00:0:0:3::/64",
     ]
-    bypassed = steered(IDENTITY.subnet, specs, statuses, force_routing=False)
+    bypassed = to_steer(IDENTITY.subnet, specs, statuses, force_routing=False)
     assert [str(prefix) for prefix in bypassed] == ["10.0.2.0/24"]

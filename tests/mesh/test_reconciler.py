@@ -17,9 +17,11 @@ from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.config import KubeSpanConfig, NodeConfig
 from kubespan.model.host import UnderlyingLink
+from kubespan.model.ipset import IPSet
 from kubespan.model.keys import PrivateKey
 from kubespan.model.resources import (
     Affiliate,
+    KubeSpanAffiliate,
     KubeSpanEndpoint,
     KubeSpanIdentity,
     PeerReading,
@@ -155,19 +157,110 @@ def test_nobody_is_up_or_says_anything_before_packets_for_it_are_steered(is_forc
     inside, whole = ["fd00:0:0:2::2/128"], ["192.0.2.2/32", "fd00:0:0:2::2/128"]
 
     def look(steered: Iterable[Prefix], now: float) -> tuple[PeerState, list[str], Outcome]:
-        outcome = mesh.reconcile(node, Facts((PEER,), HEARD, steered=frozenset(steered)), now)
-        (peer,) = outcome.interface.peers
-        return outcome.statuses[key(2)].state, list(map(str, peer.allowed_ips)), outcome
+        outcome = mesh.reconcile(node, Facts((PEER,), HEARD, steered=IPSet.of(*steered)), now)
+        return outcome.statuses[key(2)].state, said(outcome, 2), outcome
 
     for now in (2.0, 2.1):
-        state, said, outcome = look((), now)
-        assert (state, said, outcome.harvested) == (PeerState.UNKNOWN, inside, {})
+        state, may_say, outcome = look((), now)
+        assert (state, may_say, outcome.harvested) == (PeerState.UNKNOWN, inside, {})
         # It did answer: nobody tries it elsewhere, and where only who is up is steered, it is.
         assert (outcome.trying_since, len(outcome.network.steered)) == ({}, 1)
-    state, said, after = look(outcome.network.steered, 2.2)
-    assert (state, said, len(after.harvested)) == (PeerState.UP, whole, 1)
+    state, may_say, after = look(outcome.network.steered, 2.2)
+    assert (state, may_say, len(after.harvested)) == (PeerState.UP, whole, 1)
     # Who was let in is not sent out again.
     assert look((), 2.3)[:2] == (PeerState.UP, whole)
+
+
+def said(outcome: Outcome, number: int) -> list[str]:
+    """Return where a peer may send from."""
+    (peer,) = (one for one in outcome.interface.peers if one.public_key == key(number))
+    return list(map(str, peer.allowed_ips))
+
+
+WIDE = affiliate("x", 9, addresses=["192.0.2.99"], networks=["10.0.0.0/8"])
+
+
+def claiming(number: int, *networks: str) -> Affiliate:
+    """A member that what it claims goes to, before the wide one."""
+    return affiliate(f"b{number}", number, addresses=[f"192.0.2.{number}"], networks=networks)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param(
+            [[claiming(2, *(["10.5.0.0/24"] * (turn % 2)))] for turn in range(12)],
+            id="another's claim comes and goes",
+        ),
+        pytest.param(
+            [[claiming(2, f"10.{turn}.0.0/24")] for turn in range(12)],
+            id="another's claim moves",
+        ),
+        pytest.param(
+            [[claiming(n, f"10.{n}.0.0/24") for n in range(2, turn + 2)] for turn in range(7)],
+            id="others join, each with a piece of it",
+        ),
+        pytest.param(
+            [[claiming(n, f"10.{n}.0.0/24") for n in range(turn + 2, 9)] for turn in range(7)],
+            id="others leave",
+        ),
+    ],
+)
+def test_nobody_is_kept_out_by_what_others_claim(looks: list[list[Affiliate]]) -> None:
+    """Packets to all of its range are steered all the while, for one or for another."""
+    mesh, readings = reconciler(), {key(n): PeerReading(A, 1.0) for n in range(2, 10)}
+    by_now = former = IPSet()
+    for turn, others in enumerate(looks):
+        facts = Facts((*others, WIDE), readings, steered=by_now)
+        outcome = mesh.reconcile(config(), facts, 2.0 + turn / 10)
+        planned = IPSet.of(*outcome.network.steered)
+        by_now, former = planned & former, planned  # while the newest is brought
+        if turn >= 2:
+            (spec,) = (one for one in outcome.specs if one.public_key == key(9))
+            assert said(outcome, 9) == list(map(str, spec.allowed_ips))
+            assert outcome.statuses[key(9)].state is PeerState.UP
+
+
+def test_an_address_that_goes_from_one_to_another_is_somebodys_at_every_look() -> None:
+    mesh, by_now = reconciler(), IPSet()
+
+    def look(*members: Affiliate) -> dict[str, list[str]]:
+        outcome = mesh.reconcile(config(), Facts(members, HEARD, steered=by_now), 2.0)
+        return {one.label: said(outcome, one.public_key.raw[-1]) for one in outcome.specs}
+
+    a, b = claiming(2, "10.1.0.0/24"), claiming(3)
+    by_now = IPSet.of(*map(Prefix.parse, ("192.0.2.2/32", "10.1.0.0/24")))
+    assert look(a) == {"host-b2": ["10.1.0.0/24", "192.0.2.2/32"]}
+    moved = claiming(2), claiming(3, "10.1.0.0/24")
+    assert look(*moved) == {"host-b2": ["192.0.2.2/32"], "host-b3": ["10.1.0.0/24"]}
+    assert look(a, b) == {"host-b2": ["10.1.0.0/24", "192.0.2.2/32"], "host-b3": []}
+
+
+def test_one_that_comes_back_is_down_until_it_is_steered_again() -> None:
+    """It keeps its addresses meanwhile."""
+    mesh, node = reconciler(), config(force_routing=False)
+    peer = replace(PEER, kubespan=replace(kubespan_of(PEER), endpoints=(A,)))
+    by_now = IPSet.of(Prefix.parse("192.0.2.2/32"))
+
+    def look(now: float, handshake_at: float | None, steered: IPSet) -> PeerState:
+        facts = Facts((peer,), {key(2): PeerReading(A, handshake_at)}, steered=steered)
+        outcome = mesh.reconcile(node, facts, now)
+        assert said(outcome, 2) == ["192.0.2.2/32", "fd00:0:0:2::2/128"]
+        return outcome.statuses[key(2)].state
+
+    mesh.reconcile(node, Facts((peer,), {}, steered=by_now), 0.0)
+    assert look(2.0, 1.0, by_now) is PeerState.UP
+    assert look(300.0, 1.0, by_now) is PeerState.DOWN
+    assert look(320.0, 1.0, IPSet()) is PeerState.DOWN
+    assert look(330.0, 329.0, IPSet()) is PeerState.DOWN
+    assert look(331.0, 329.0, IPSet()) is PeerState.DOWN
+    assert look(332.0, 329.0, by_now) is PeerState.UP
+    assert look(333.0, 329.0, IPSet()) is PeerState.UP
+
+
+def kubespan_of(member: Affiliate) -> KubeSpanAffiliate:
+    assert member.kubespan is not None
+    return member.kubespan
 
 
 def test_the_configuration_decides_about_routing_and_size() -> None:
