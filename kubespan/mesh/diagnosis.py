@@ -13,12 +13,12 @@ from typing import Final
 from kubespan.mesh.evidence import Evidence, ServiceFacts
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Outcome
-from kubespan.mesh.silence import peer_name, silence
+from kubespan.mesh.silence import is_heard, peer_name, silence
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.constants import AFFILIATE_TTL, TUNNEL_OVERHEAD
 from kubespan.model.finding import FindingKind
 from kubespan.model.ipset import Range, prefix_range
-from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
+from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus
 
 SERVICE_PATIENCE: Final = 10.0
 """Seconds for which a discovery service may be away without anybody being told."""
@@ -87,7 +87,7 @@ def _tunnel_in_tunnel(outcome: Outcome) -> Iterator[Problem]:
         ]
         if inside:
             yield _nested(name, inside[0], "is an address of the mesh itself")
-        elif status.state is not PeerState.UP and status.last_used_endpoint is not None:
+        elif spec.public_key in outcome.trying_since and status.last_used_endpoint is not None:
             owner = networks.owner(status.last_used_endpoint)
             if owner is not None and owner != name:
                 where = f"lies in a network that is routed to {owner}"
@@ -133,7 +133,7 @@ def _stale(outcome: Outcome, evidence: Evidence, now: float) -> Iterator[Problem
         seen_at = evidence.seen_at.get(spec.public_key)
         if seen_at is None or now - seen_at <= AFFILIATE_TTL:
             continue
-        if _status(outcome, spec).state is not PeerState.UP:
+        if not is_heard(_status(outcome, spec), now):
             yield Problem(
                 ProblemCode.STALE_AFFILIATE,
                 Severity.WARNING,

@@ -7,7 +7,7 @@ from typing import Final
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
 from kubespan.model.address import Endpoint, IPAddress
-from kubespan.model.constants import ENDPOINT_CONNECTION_TIMEOUT
+from kubespan.model.constants import ENDPOINT_CONNECTION_TIMEOUT, PEER_DOWN_AFTER
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 
 PRIVATE: Final = tuple(
@@ -27,17 +27,26 @@ def silence(
 ) -> Problem | None:
     """Return what seems to be wrong with a peer, None if nothing does, or it is too early to say.
 
-    `trying_since` is when it was first written to since it was last up, None if it was not.
+    `trying_since` is when it was first written to since it last answered, None if it was not.
     """
     if status.state is PeerState.UP:
         return None
     if trying_since is None:
-        return None if spec.endpoints else _unreachable(peer_name(spec), status, now)
+        is_alive = spec.endpoints or is_heard(status, now)
+        return None if is_alive else _unreachable(peer_name(spec), status, now)
     if now - trying_since < ENDPOINT_CONNECTION_TIMEOUT:
         return None
     if status.last_handshake_at is None and status.receive_bytes:
         return _half_heard(peer_name(spec))
     return _no_reply(spec, status, now)
+
+
+def is_heard(status: KubeSpanPeerStatus, now: float) -> bool:
+    """Whether a peer is up, or called and is shown otherwise until packets for it are steered."""
+    if status.state is PeerState.UP:
+        return True
+    at = status.last_handshake_at
+    return at is not None and now < at + PEER_DOWN_AFTER
 
 
 def peer_name(spec: KubeSpanPeerSpec) -> str:

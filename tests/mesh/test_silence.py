@@ -96,10 +96,11 @@ def test_nothing_to_try() -> None:
     [
         (spec(2, PUBLIC), tried(PUBLIC, PeerState.UP), 0.0, 60.0),
         (spec(2), KubeSpanPeerStatus(state=PeerState.UP), None, 60.0),
+        (spec(2), KubeSpanPeerStatus(last_handshake_at=59.0), None, 60.0),
         (spec(2, PUBLIC), KubeSpanPeerStatus(), None, 60.0),
         (spec(2, PUBLIC), tried(PUBLIC), 46.0, 60.0),
     ],
-    ids=["up", "it called", "not tried", "tried too recently"],
+    ids=["up", "it called", "it called, and is not steered yet", "not tried", "tried too recently"],
 )
 def test_nothing_is_said_too_early(
     one: KubeSpanPeerSpec, status: KubeSpanPeerStatus, since: float | None, now: float
