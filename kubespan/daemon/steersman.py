@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from errno import ETIMEDOUT
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
@@ -52,7 +53,7 @@ class Steersman:
         """What became of the last plan."""
 
         self.steered = IPSet()
-        """Where the kernel leads packets into the mesh, whatever becomes of the next step; the
+        """Where packets go into the mesh, or are refused, whatever becomes of the next step; the
         very same value as long as nothing changes.
 
         What the kernel refused to steer is among it: `report` says so, and nobody is kept waiting
@@ -121,14 +122,21 @@ class Steersman:
         wanted = IPSet.of(*plan.steered)
         # What this plan lacks is given up at some moment of its own.
         self._become(self.steered & wanted)
-        report = await self._applier.apply(plan)
+        report = await self._applier.apply(plan, partial(self._hear_guarded, wanted))
         self._applied = plan
         self._become(wanted)
         self._note(report)
 
-    def _become(self, steered: IPSet) -> None:
-        if steered != self.steered:
-            self.steered = steered
+    def _hear_guarded(self, wanted: IPSet) -> None:
+        if self._become(wanted):
+            self._hear()
+
+    def _become(self, steered: IPSet) -> bool:
+        """Whether that is anything else than before."""
+        if steered == self.steered:
+            return False
+        self.steered = steered
+        return True
 
     def _note(self, report: Report) -> None:
         for failure in set(report.failures) - set(self.report.failures):

@@ -88,11 +88,17 @@ class Applier:
         if self._keeping is not None:
             await asyncio.shield(self._keeping)
 
-    async def apply(self, plan: NetworkPlan) -> Report:
-        """Bring the kernel to the plan, and keep it there from now on."""
+    async def apply(
+        self, plan: NetworkPlan, guarded: Callable[[], object] = lambda: None
+    ) -> Report:
+        """Bring the kernel to the plan, and keep it there from now on.
+
+        `guarded` is called as soon as nothing that the plan steers goes out in clear, if that is
+        before the end: from there on it is refused, until it goes into the mesh.
+        """
         async with self._busy:
             self._plan = plan
-            return await self._bring(plan)
+            return await self._bring(plan, guarded)
 
     async def remove(self) -> Report:
         """Take back all that is ours but the link, and keep nothing any more."""
@@ -126,19 +132,22 @@ class Applier:
         self._loop.call_soon_threadsafe(self._table.doubt)
         self._hear_change()
 
-    async def _bring(self, plan: NetworkPlan) -> Report:
-        report = await self._brought(plan)
+    async def _bring(
+        self, plan: NetworkPlan, guarded: Callable[[], object] = lambda: None
+    ) -> Report:
+        report = await self._brought(plan, guarded)
         self._standing = replace(report, done=())
         return report
 
-    async def _brought(self, plan: NetworkPlan) -> Report:
+    async def _brought(self, plan: NetworkPlan, guarded: Callable[[], object]) -> Report:
         try:
             await self._kernel.listen_to_table()
             facts = await self._kernel.read(self._index())
         except SystemFault as fault:
             return _leaking(_failed(fault))
         guard = await self._perform(guarding_steps(plan, facts))
-        table = await self._table.bring(plan)
+        # Marks alone do not keep packets in: what was refused above might have.
+        table = await self._table.bring(plan, (lambda: None) if guard.failures else guarded)
         # Without the way that comes next packets are refused, and without these they are not.
         way = await self._perform(entering_steps(plan, facts))
         found = Report(failures=self._missing(facts), findings=foreign_findings(facts))

@@ -5,6 +5,7 @@ Whether somebody did is asked of nft only after the kernel said that there is a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EINVAL, ENOENT
 from typing import Final
 
@@ -49,10 +50,13 @@ class Table:
         """Look at the table again next time: somebody, maybe we, changed it."""
         self._doubts += 1
 
-    async def bring(self, plan: NetworkPlan) -> Report:
-        """Bring the table to the plan."""
+    async def bring(self, plan: NetworkPlan, marked: Callable[[], object] = lambda: None) -> Report:
+        """Bring the table to the plan.
+
+        `marked` is called as soon as packets are marked as it says, if that is before the end.
+        """
         try:
-            return await self._bring(plan)
+            return await self._bring(plan, marked)
         except (SystemFault, ConfigError) as error:
             return self._failed(LOAD, error)
 
@@ -67,7 +71,7 @@ class Table:
             return self._failed(REMOVE, error)
         return Report((REMOVE,))
 
-    async def _bring(self, plan: NetworkPlan) -> Report:
+    async def _bring(self, plan: NetworkPlan, marked: Callable[[], object]) -> Report:
         if plan == self._loaded and not await self._is_touched():
             return Report(findings=self._findings)
         commands = ruleset(plan)
@@ -75,7 +79,7 @@ class Table:
         self._findings = (TALOS,) if has_table(tables, TALOS_TABLE) else ()
         # Half of a replacement is neither the old plan nor the new one.
         self._loaded, self._settled = None, self._doubts
-        await _replace(plan, commands, is_there=_is_there(tables))
+        await _replace(plan, commands, marked, is_there=_is_there(tables))
         listing = await nft.list_table(TABLE)
         # Otherwise somebody changed it in between; then nothing that is listed is like this.
         self._fingerprint = fingerprint(listing) if has_everything(listing, commands) else ""
@@ -104,10 +108,14 @@ def _is_there(tables: Ruleset) -> bool:
     return has_table(tables, TABLE) or has_table(tables, STAND_IN)
 
 
-async def _replace(plan: NetworkPlan, commands: Ruleset, *, is_there: bool) -> None:
+async def _replace(
+    plan: NetworkPlan, commands: Ruleset, marked: Callable[[], object], *, is_there: bool
+) -> None:
     if not is_there:
         await nft.load(commands)
+        marked()
         return
     await nft.load(stand_in(plan))
+    marked()
     await nft.load(commands)
     await nft.load(removal(STAND_IN))

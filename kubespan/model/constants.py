@@ -165,8 +165,8 @@ PEER_RECONCILE_INTERVAL: Final = 30.0
 """How often statuses are looked at when nothing happens. Talos controllers/kubespan."""
 
 LOOK_INTERVAL: Final = 0.1
-"""Least time from one look at the mesh to the next: what happens together is looked at together.
-Ours."""
+"""Time from one look at the mesh to the next: what happens together is looked at together. A look
+that follows steering does not wait: somebody may be let in by it. Ours."""
 
 HAIL_DELAYS: Final = (0.0, 1.0, 3.0)
 """How long after a change of our addresses peers are told; again, in case they missed it. Ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -33,12 +34,18 @@ class Kernel:
         self.is_removed = self.is_stopped = False
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.is_guarding = False
 
     def start(self) -> None:
         pass
 
-    async def apply(self, plan: NetworkPlan) -> Report:
+    async def apply(self, plan: NetworkPlan, guarded: Callable[[], object]) -> Report:
         await self.may_go_on.wait()
+        if self.is_guarding:
+            guarded()
+        await self.may_end.wait()
         self.applied.append(plan.mtu)
         return self.report
 
@@ -156,6 +163,35 @@ def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
         one.follow(replace(PLAN, steered=(C, *HALVES)))
         await until(lambda: len(heard) == 4)
         assert heard[3] is heard[2]
+        await one.stop(remove=False)
+
+    asyncio.run(scenario())
+
+
+def test_it_is_steered_as_soon_as_nothing_goes_out_in_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[IPSet] = []
+
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        log = create_log(logging.CRITICAL, io.StringIO())
+        one = Steersman(log, lambda: 0, lambda: heard.append(one.steered))
+        one.start()
+        kernel.is_guarding = True
+        kernel.may_end.clear()
+        one.follow(replace(PLAN, steered=(A,)))
+        await until(lambda: bool(heard))
+        assert (heard, kernel.applied) == ([IPSet.of(A)], [])
+        assert not one.is_steering
+        kernel.may_end.set()
+        await until(lambda: len(heard) == 2)
+        # Only the report is news then; and nothing is that was steered before.
+        one.again()
+        await until(lambda: len(kernel.applied) == 2)
+        await asyncio.sleep(0)
+        assert len(heard) == 3
         await one.stop(remove=False)
 
     asyncio.run(scenario())

@@ -117,6 +117,31 @@ def test_everything_once_and_then_nothing(namespace: Namespace, tun: Tun, loop: 
     assert link(namespace) == (True, 1420, ())
 
 
+def test_it_is_told_as_soon_as_what_is_marked_is_refused(namespace: Namespace, tun: Tun) -> None:
+    found: list[tuple[list[str], bool]] = []
+
+    def look() -> None:
+        loaded = "10.7.0.0" in namespace.run("nft", "list", "ruleset")
+        found.append((steering(namespace)["routes"], loaded))
+
+    async def work(host: Steered) -> None:
+        await host.applier.apply(plan("10.7.0.0/16"), look)
+        assert found == [(["unreachable default proto static metric 27507"], True)]
+
+    steered(namespace, work)
+
+
+def test_it_is_not_told_early_where_what_is_marked_may_go_out(
+    namespace: Namespace, tun: Tun
+) -> None:
+    async def work(host: Steered) -> None:
+        namespace.ip("route", "add", "throw", "default", "table", "180", "metric", "27507")
+        report = await host.applier.apply(PLAN, lambda: pytest.fail("it was told"))
+        assert report.leaks
+
+    steered(namespace, work)
+
+
 def test_another_plan_takes_the_place_of_the_first(namespace: Namespace, tun: Tun) -> None:
     async def work(host: Steered) -> None:
         await host.applier.apply(PLAN)

@@ -141,6 +141,26 @@ def _marks(namespace: Namespace, table: str) -> bool:
     return table in tables and "mark set" in namespace.run("nft", "list", "table", "inet", table)
 
 
+def test_it_is_told_as_soon_as_packets_are_marked(namespace: Namespace) -> None:
+    marking: list[str] = []
+
+    def look() -> None:
+        listed = namespace.run("nft", "list", "ruleset")
+        marking.extend(name for name in ("10.0.2.0", "10.0.3.0") if name in listed)
+
+    async def main() -> None:
+        table = Table()
+        await table.bring(plan("10.0.2.0/24"), look)
+        assert marking == ["10.0.2.0"]
+        # The old one is there until after that.
+        await table.bring(plan("10.0.3.0/24"), look)
+        assert marking == ["10.0.2.0", "10.0.2.0", "10.0.3.0"]
+        await table.bring(plan("10.0.3.0/24"), look)
+        assert len(marking) == 3
+
+    run_in(namespace, main)
+
+
 def test_talos_is_noticed(namespace: Namespace) -> None:
     async def main() -> None:
         namespace.nft("table inet talos {}")
