@@ -36,10 +36,10 @@ cdef enum:
     INDEX_LINE = 8             # words: one cache line
     INDEX_LEAST_LINES = 64
     BATCH_PACKETS = 64         # an inbound batch ends at the first super-packet past this
-    BATCH_FRAMES = 256         # an outbound one after so many frames,
+    BATCH_FRAMES = 256         # an outbound one after so many frames, or packets,
     BATCH_BYTES = 98304        # or the one that goes past this: some 64 full packets
     MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
-    MAX_PACKETS = BATCH_FRAMES + MAX_SEGMENTS
+    MAX_PACKETS = BATCH_FRAMES + MAX_SEGMENTS  # one more frame fits where there are fewer packets
     FRAME_SIZE = 65536
     FRAME_OUTPUT = 65536 + MAX_SEGMENTS * 176  # one frame cut up: headers repeated, sealed
     OUTPUT_SIZE = BATCH_BYTES + FRAME_OUTPUT
@@ -847,7 +847,8 @@ cdef void tun_batch(LaneState *lane) noexcept nogil:
     cdef uint32_t count = 0, used = 0
     cdef int frames = 0
     cdef ssize_t length = 1
-    while length > 0 and frames < BATCH_FRAMES and used < BATCH_BYTES:
+    while (length > 0 and frames < BATCH_FRAMES and count < BATCH_FRAMES
+            and used < BATCH_BYTES):
         length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
         if length > 0:
             tun_frame(lane, <size_t>length, &count, &used)

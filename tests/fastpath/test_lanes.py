@@ -31,6 +31,7 @@ LOOPBACK = ip_address("127.0.0.1")
 PATIENCE = 5.0
 IP_PKTINFO, IP_RECVTOS = 8, 13
 SOL_UDP, UDP_GRO = 17, 104
+SO_RCVBUFFORCE = 33
 
 
 def boot() -> float:
@@ -56,6 +57,13 @@ def ipv4(
 def ipv6(source: str, destination: str, payload: bytes = b"") -> bytes:
     head = struct.pack("!IHBB", 6 << 28, len(payload), 253, 64)
     return head + ip_address(source).packed + ip_address(destination).packed + payload
+
+
+def tcp_frame(sequence: int, size: int, segments: int) -> tuple[bytes, bytes]:
+    """A large TCP packet of so many segments as the system hands it down, and its header."""
+    tcp = struct.pack("!HHIIBBHHH", 1, 2, sequence, 5, 0x50, 0x10, 512, 0, 0)
+    packet = ipv4("10.0.0.1", "10.0.0.2", tcp + bytes(size * segments), protocol=6)
+    return packet, struct.pack("=BBHHHH", 1, 1, 40, size, 20, 16)
 
 
 class Bench:
@@ -249,13 +257,27 @@ def test_a_frame_is_not_divided_among_super_packets(segments: int) -> None:
     bench.peer.setsockopt(SOL_UDP, UDP_GRO, 1)
     bench.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     for number in range(3):
-        tcp = struct.pack("!HHIIBBHHH", 1, 2, number, 5, 0x50, 0x10, 512, 0, 0)
-        head = ipv4("10.0.0.1", "10.0.0.2", tcp + bytes(1368 * segments))
-        head = head[:9] + b"\x06" + head[10:]
-        bench.from_system(head, struct.pack("=BBHHHH", 1, 1, 40, 1368, 20, 16))
+        bench.from_system(*tcp_frame(number, 1368, segments))
     bench.lanes.start()
     size = 16 + 1408 + 16
     assert [len(bench.at_peer()) for _ in range(3)] == [segments * size] * 3
+    bench.close()
+
+
+def test_frames_of_many_tiny_segments_do_not_share_a_batch_that_cannot_hold_them() -> None:
+    """A frame of the smallest segments after several of them: every packet leaves, in order."""
+    bench = Bench(single=True, vnet_header=True, age=1.0, initiator=True, start=False)
+    bench.establish()
+    bench.tun.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    bench.peer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    counts, sequence = [250, 250, 250, 1364], 0
+    for count in counts:
+        bench.from_system(*tcp_frame(sequence, 48, count))
+        sequence += 48 * count
+    bench.lanes.start()
+    for number in range(sum(counts)):
+        opened = bench.opened_at_peer()
+        assert struct.unpack("!I", opened[24:28])[0] == 48 * number
     bench.close()
 
 
