@@ -77,7 +77,9 @@ cdef extern from "native/udp.h" nogil:
         pass
     udp_receiver *udp_receiver_new()
     void udp_receiver_free(udp_receiver *r)
-    int udp_receive(udp_receiver *r, int fd)
+    int udp_receive(udp_receiver *r, int fd, uint64_t keep)
+    enum: UDP_KEEP_NOTHING
+    uint64_t udp_first(const udp_receiver *r)
     udp_datagram *udp_received(udp_receiver *r, int i)
     cdef struct udp_message:
         iovec *parts
@@ -118,6 +120,16 @@ cdef extern from "native/gate.h" nogil:
                     const uint8_t *source, size_t source_length, const uint8_t *nonce,
                     uint8_t *reply)
 
+cdef extern from "native/sparse.h" nogil:
+    cdef struct sparse_line:
+        pass
+    int sparse_flow(const uint8_t *packet, size_t length)
+    void sparse_see(sparse_line *line, int flow, uint32_t packets, uint64_t now)
+    bint sparse_may_pass(const sparse_line *line, int flow, uint32_t packets)
+    void sparse_wait(sparse_line *line, int flow)
+    void sparse_leave(sparse_line *line, int flow)
+    bint sparse_is_sought(const sparse_line *line, uint64_t now)
+
 cdef extern from "native/offload.h" nogil:
     enum: VNET_HEADER_SIZE, OFFLOAD_TCP, OFFLOAD_UDP, OFFLOAD_FULL, OFFLOAD_TOO_MANY
     cdef struct offload_frame:
@@ -137,6 +149,7 @@ cdef extern from "native/offload.h" nogil:
         size_t bytes
     void offload_begin(offload_batch *b, uint32_t features)
     int offload_add(offload_batch *b, uint8_t *packet, size_t length)
+    int offload_next_sparse(offload_batch *b, sparse_line *line, uint64_t now, offload_write *w)
     int offload_next(offload_batch *b, offload_write *w)
     void offload_single(offload_batch *b, uint32_t i, offload_write *w)
 
@@ -274,6 +287,19 @@ cdef struct LaneCounters:
     uint64_t cookie_replies
     uint64_t busy_ns           # between the beginnings and the ends of batches
 
+# A frame from the TUN that stands in line; its bytes lie in the slot of the same number.
+cdef struct WaitingFrame:
+    offload_frame frame
+    int flow                   # its number in the line
+
+# How full the outbound batch is.
+cdef struct OutboundBatch:
+    uint32_t reads             # of the TUN
+    uint32_t frames            # routed
+    uint32_t packets
+    uint32_t bytes             # of sealed datagrams
+    bint is_dry                # the TUN has nothing more
+
 # A packet of the outbound batch: sealed where it lies.
 cdef struct OutboundPacket:
     uint8_t *datagram
@@ -305,6 +331,11 @@ cdef struct KeyGroup:
     aead_item *end             # of the group's items
     uint32_t count
 
+# Packets for the TUN that were opened together.
+cdef struct WaitingBatch:
+    offload_batch batch
+    uint64_t first_message     # the number of the first that they may lie in
+
 # Cookie replies of the inbound batch, side by side with what they need.
 cdef struct CookieDesk:
     udp_message messages[16]   # REPLIES_A_BATCH
@@ -322,6 +353,7 @@ cdef struct LaneState:
     int tun_fd, ipv4_fd, ipv6_fd, stop_fd
     bint outbound, inbound     # which directions this thread carries
     bint vnet_header
+    bint tun_closed            # nothing is read from it any more
     uint32_t features          # OFFLOAD_*
     uint32_t max_segments      # 1 without UDP_SEGMENT
     uint64_t icmp_allowed_at   # a little bucket: when the next NO_PEER may go up
@@ -330,7 +362,12 @@ cdef struct LaneState:
     Ring ring
     LaneCounters counters
     aead_item *items
-    uint8_t *frame             # as read from the TUN
+    uint8_t *frames            # as read from the TUN: FRAMES_WAITING slots
+    WaitingFrame waiting_frames[32]
+    uint64_t frames_in         # how many ever stood in line; both are 0 again when nobody does
+    uint64_t frames_out        # how many have left it
+    sparse_line frame_line     # of frames for the network
+    sparse_line write_line     # of writes to the TUN
     uint8_t *output            # sealed datagrams, side by side
     uint8_t *scratch           # one packet on its way up
     OutboundPacket *packets
@@ -344,6 +381,8 @@ cdef struct LaneState:
     InboundMessage *messages_in
     KeyGroup *groups           # by key, as many as there are messages at most
     uint32_t group_count
-    offload_batch *batch
+    WaitingBatch *batches      # BATCHES_WAITING, the last of them being filled
+    uint64_t batches_in        # as with frames
+    uint64_t batches_out
     uint64_t loaded_until      # nanoseconds since boot: cookies are demanded until then
     CookieDesk *desk

@@ -40,9 +40,13 @@ cdef enum:
     BATCH_BYTES = 98304        # or the one that goes past this: some 64 full packets
     MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
     MAX_PACKETS = BATCH_FRAMES + MAX_SEGMENTS  # one more frame fits where there are fewer packets
+    FRAMES_WAITING = 32        # taken out of the TUN, to find who may go first among them
+    BATCHES_WAITING = 64       # opened, likewise
+    BYTES_A_TURN = 32768       # to the TUN, before somebody who may go first is looked for again
     FRAME_SIZE = 65536
+    FRAME_SLOT = 65600         # with both headers that may stand before it
     FRAME_OUTPUT = 65536 + MAX_SEGMENTS * 176  # one frame cut up: headers repeated, sealed
-    OUTPUT_SIZE = BATCH_BYTES + FRAME_OUTPUT
+    OUTPUT_SIZE = BATCH_BYTES + 2 * FRAME_OUTPUT
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
@@ -58,6 +62,7 @@ cdef enum:
     COOKIE_REPLIES = UNDER_LOAD_AFTER // 2  # fewer of those, as nothing shows that they are true
 
 cdef uint64_t IDLE = 0xffffffffffffffff
+cdef uint64_t EVERYTHING = 0xffffffffffffffff
 cdef uint64_t SECOND = 1000000000
 cdef uint64_t REKEY_AFTER_TIME = 120 * SECOND
 cdef uint64_t REKEY_AFTER_TIME_RECEIVING = 165 * SECOND
@@ -745,14 +750,14 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
     lane.aead = lane.provider.create() if lane.provider != NULL else NULL
     lane.scratch = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE, 1)
     if lane.outbound:
-        lane.frame = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE + VNET_HEADER_SIZE, 1)
+        lane.frames = <uint8_t *>calloc(FRAMES_WAITING, FRAME_SLOT)
         lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
         lane.packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
         lane.spare_packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
         lane.spare_items = <aead_item *>calloc(MAX_PACKETS, sizeof(aead_item))
         lane.parts = <iovec *>calloc(MAX_PACKETS, sizeof(iovec))
         lane.messages = <udp_message *>calloc(UDP_SEND_SLOTS, sizeof(udp_message))
-        if (lane.frame == NULL or lane.output == NULL or lane.packets == NULL
+        if (lane.frames == NULL or lane.output == NULL or lane.packets == NULL
                 or lane.spare_packets == NULL or lane.spare_items == NULL or lane.parts == NULL
                 or lane.messages == NULL):
             return False
@@ -761,10 +766,10 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
         lane.receiver = udp_receiver_new()
         lane.messages_in = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
         lane.groups = <KeyGroup *>calloc(MAX_PACKETS, sizeof(KeyGroup))
-        lane.batch = <offload_batch *>calloc(1, sizeof(offload_batch))
+        lane.batches = <WaitingBatch *>calloc(BATCHES_WAITING, sizeof(WaitingBatch))
         lane.desk = <CookieDesk *>calloc(1, sizeof(CookieDesk))
         if (lane.receiver == NULL or lane.messages_in == NULL or lane.groups == NULL
-                or lane.batch == NULL or lane.desk == NULL):
+                or lane.batches == NULL or lane.desk == NULL):
             return False
     return (lane.ring.memory != NULL and lane.items != NULL and lane.aead != NULL
             and lane.scratch != NULL and lane.sender != NULL)
@@ -778,7 +783,7 @@ cdef void lane_free(LaneState *lane) noexcept:
     free(lane.ring.memory)
     free(lane.items)
     free(lane.scratch)
-    free(lane.frame)
+    free(lane.frames)
     free(lane.output)
     free(lane.packets)
     free(lane.spare_packets)
@@ -787,7 +792,7 @@ cdef void lane_free(LaneState *lane) noexcept:
     free(lane.messages)
     free(lane.messages_in)
     free(lane.groups)
-    free(lane.batch)
+    free(lane.batches)
     free(lane.desk)
 
 
@@ -796,14 +801,30 @@ cdef void lane_run(LaneState *lane) noexcept nogil:
     cdef int ready = lane_wait(lane)
     while not ready & READY_STOP:
         lane_enter(lane)
-        if ready & READY_TUN:
+        if ready & READY_TUN or lane.frames_in != lane.frames_out:
             tun_batch(lane)
         if ready & READY_IPV4:
             udp_batch(lane, lane.ipv4_fd)
         if ready & READY_IPV6:
             udp_batch(lane, lane.ipv6_fd)
+        deliver(lane, BYTES_A_TURN)
         lane_leave(lane)
         ready = lane_wait(lane)
+    lane_finish(lane)
+
+
+cdef void lane_finish(LaneState *lane) noexcept nogil:
+    """Nothing is taken in any more; what stands in line still goes where it belongs."""
+    lane.tun_closed = True
+    while is_anybody_in_line(lane):
+        lane_enter(lane)
+        tun_batch(lane)
+        deliver(lane, EVERYTHING)
+        lane_leave(lane)
+
+
+cdef bint is_anybody_in_line(LaneState *lane) noexcept nogil:
+    return lane.frames_in != lane.frames_out or lane.batches_in != lane.batches_out
 
 
 cdef void lane_enter(LaneState *lane) noexcept nogil:
@@ -830,7 +851,7 @@ cdef int lane_wait(LaneState *lane) noexcept nogil:
     fds[3].fd = lane.ipv6_fd if lane.inbound else -1
     for i in range(4):
         fds[i].events, fds[i].revents = POLLIN, 0
-    poll(fds, 4, -1)
+    poll(fds, 4, 0 if is_anybody_in_line(lane) else -1)
     for i in range(4):
         ready |= (fds[i].revents != 0) << i
     return ready
@@ -843,31 +864,56 @@ cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
 # ---------------------------------------------------------------------------------- outbound
 
 cdef void tun_batch(LaneState *lane) noexcept nogil:
-    """Read frames until there are none or it is enough, route and cut them, seal and send."""
-    cdef uint32_t count = 0, used = 0
-    cdef int frames = 0
-    cdef ssize_t length = 1
-    while (length > 0 and frames < BATCH_FRAMES and count < BATCH_FRAMES
-            and used < BATCH_BYTES):
+    """Take frames in, let one after the other out of the line, route, cut, seal and send them."""
+    cdef OutboundBatch b
+    cdef bint is_sought = sparse_is_sought(&lane.frame_line, lane.now)
+    b.reads = b.frames = b.packets = b.bytes = 0
+    b.is_dry = lane.tun_closed
+    while not is_full(&b):
+        take_in(lane, &b)
+        if lane.frames_in == lane.frames_out:
+            break
+        let_out(lane, &b)
+        if is_sought:
+            break
+    if b.packets:
+        group_packets(lane, b.packets)
+        note_packets(lane, b.packets)
+        seal_packets(lane, b.packets)
+        send_packets(lane, b.packets)
+
+
+cdef bint is_full(OutboundBatch *b) noexcept nogil:
+    """Whether it is enough; two more frames, of which one stood in line, always find room."""
+    return (b.reads >= BATCH_FRAMES or b.frames >= BATCH_FRAMES - 2
+            or b.packets >= BATCH_FRAMES - 2 or b.bytes >= BATCH_BYTES)
+
+
+cdef void take_in(LaneState *lane, OutboundBatch *b) noexcept nogil:
+    """Read one frame, or all there are while somebody among them may go first."""
+    cdef uint32_t most = FRAMES_WAITING if sparse_is_sought(&lane.frame_line, lane.now) else 1
+    cdef ssize_t length
+    while not b.is_dry and not is_full(b) and lane.frames_in - lane.frames_out < most:
         length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
+        b.reads += 1
+        b.is_dry = length <= 0
         if length > 0:
-            tun_frame(lane, <size_t>length, &count, &used)
+            tun_frame(lane, <size_t>length, b)
         elif length < 0:
             tun_refused(lane, errno)
-        frames += 1
-    if count:
-        group_packets(lane, count)
-        note_packets(lane, count)
-        seal_packets(lane, count)
-        send_packets(lane, count)
+
+
+cdef uint8_t *frame_slot(LaneState *lane) noexcept nogil:
+    return lane.frames + lane.frames_in % FRAMES_WAITING * FRAME_SLOT
 
 
 cdef uint8_t *tun_target(LaneState *lane) noexcept nogil:
     """Without a vnet header of the kernel's, ours of zeros stands before the packet."""
+    cdef uint8_t *slot = frame_slot(lane)
     if lane.vnet_header:
-        return lane.frame
-    memset(lane.frame, 0, VNET_HEADER_SIZE)
-    return lane.frame + VNET_HEADER_SIZE
+        return slot
+    memset(slot, 0, VNET_HEADER_SIZE)
+    return slot + VNET_HEADER_SIZE
 
 
 cdef void tun_refused(LaneState *lane, int error) noexcept nogil:
@@ -877,38 +923,64 @@ cdef void tun_refused(LaneState *lane, int error) noexcept nogil:
         # Said once, and until it could be said the lane does not give up.
         if ring_push(&lane.ring, UPCALL_DEVICE_GONE, error, NULL, 0, NULL):
             lane.tun_fd = -1
+            lane.tun_closed = True
             lane.outbound = False
     else:
         drop(lane, TUN_REFUSED)
 
 
-cdef void tun_frame(LaneState *lane, size_t length, uint32_t *count, uint32_t *used) noexcept nogil:
+cdef void tun_frame(LaneState *lane, size_t length, OutboundBatch *b) noexcept nogil:
+    """A frame goes on at once if it may, or stands in line."""
+    cdef WaitingFrame *w = &lane.waiting_frames[lane.frames_in % FRAMES_WAITING]
+    cdef offload_frame *f = &w.frame
+    cdef size_t total = length if lane.vnet_header else length + VNET_HEADER_SIZE
+    lane.counters.tun_reads += 1
+    if offload_parse(f, frame_slot(lane), total, MAX_SEGMENTS) < 0:
+        drop(lane, BAD_OUTBOUND)
+        return
+    lane.counters.tun_read_packets += f.segments
+    w.flow = sparse_flow(f.packet, f.packet_length)
+    sparse_see(&lane.frame_line, w.flow, f.segments, lane.now)
+    if sparse_may_pass(&lane.frame_line, w.flow, f.segments):
+        route_frame(lane, f, b)
+    else:
+        sparse_wait(&lane.frame_line, w.flow)
+        lane.frames_in += 1
+
+
+cdef void let_out(LaneState *lane, OutboundBatch *b) noexcept nogil:
+    """The frame that has waited longest; when it was the last, its slot is used again at once."""
+    cdef WaitingFrame *w = &lane.waiting_frames[lane.frames_out % FRAMES_WAITING]
+    sparse_leave(&lane.frame_line, w.flow)
+    route_frame(lane, &w.frame, b)
+    lane.frames_out += 1
+    if lane.frames_in == lane.frames_out:
+        lane.frames_in = lane.frames_out = 0
+
+
+cdef void route_frame(LaneState *lane, offload_frame *f, OutboundBatch *b) noexcept nogil:
     """One frame becomes packets of the batch, an upcall, or a counted drop."""
-    cdef offload_frame f
     cdef inner_address destination
     cdef SlotState *slot
     cdef KeypairState *keypair
     cdef int number
-    cdef size_t total = length if lane.vnet_header else length + VNET_HEADER_SIZE
-    lane.counters.tun_reads += 1
-    if (offload_parse(&f, lane.frame, total, MAX_SEGMENTS) < 0
-            or inner_destination(f.packet, f.packet_length, &destination) < 0):
+    b.frames += 1
+    if inner_destination(f.packet, f.packet_length, &destination) < 0:
         drop(lane, BAD_OUTBOUND)
         return
-    lane.counters.tun_read_packets += f.segments
     number = trie_lookup(<RouteTrie *>load_pointer(&lane.table.routes), &destination)
     if number < 0:
-        no_peer(lane, &f)
+        no_peer(lane, f)
         return
     slot = &lane.table.slots[number]
     keypair = sending_keypair(slot)
     if not can_seal(lane, slot, keypair, f.segments):
-        hand_up(lane, &f)
+        hand_up(lane, f)
         return
-    if is_own_message(&f, slot, keypair):
+    if is_own_message(f, slot, keypair):
         drop(lane, ROUTING_LOOP, f.segments)
         return
-    cut_packets(lane, &f, <uint32_t>number, keypair, count, used)
+    cut_packets(lane, f, <uint32_t>number, keypair, b)
 
 
 cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
@@ -959,7 +1031,7 @@ cdef const uint8_t *udp_header(const uint8_t *p, size_t length) noexcept nogil:
 
 
 cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, KeypairState *keypair,
-                      uint32_t *count, uint32_t *used) noexcept nogil:
+                      OutboundBatch *b) noexcept nogil:
     """Each segment is copied behind its header, padded, and takes its counter."""
     cdef uint64_t counter = fetch_add(&keypair.send_counter, f.segments)
     cdef uint64_t mtu = load_relaxed(&lane.table.mtu)
@@ -968,20 +1040,20 @@ cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, Keypai
     cdef OutboundPacket *p
     cdef uint8_t ecn = inner_ecn(f.packet)
     for i in range(f.segments):
-        p = &lane.packets[count[0]]
-        out = lane.output + used[0]
+        p = &lane.packets[b.packets]
+        out = lane.output + b.bytes
         length = <uint32_t>cut_segment(f, i, out + HEADER_SIZE)
         padded = padded_length(length, mtu)
         memset(out + HEADER_SIZE + length, 0, padded - length)
         write_header(out, keypair.remote_index, counter + i)
         p.datagram, p.length, p.slot, p.keypair = out, padded + OVERHEAD, number, keypair
         p.ecn, p.begins = ecn, f.segments if i == 0 else 0
-        lane.items[count[0]].source = out + HEADER_SIZE
-        lane.items[count[0]].target = out + HEADER_SIZE
-        lane.items[count[0]].length = padded
-        lane.items[count[0]].counter = counter + i
-        count[0] += 1
-        used[0] += padded + OVERHEAD
+        lane.items[b.packets].source = out + HEADER_SIZE
+        lane.items[b.packets].target = out + HEADER_SIZE
+        lane.items[b.packets].length = padded
+        lane.items[b.packets].counter = counter + i
+        b.packets += 1
+        b.bytes += padded + OVERHEAD
 
 
 cdef size_t cut_segment(offload_frame *f, uint32_t i, uint8_t *out) noexcept nogil:
@@ -1178,7 +1250,7 @@ cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noe
 
 cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
     """Receive super-packets, as many as a call takes, open them, deliver."""
-    cdef int received = udp_receive(lane.receiver, fd), i
+    cdef int received = udp_receive(lane.receiver, fd, oldest_message(lane)), i
     cdef uint32_t count = 0
     for i in range(received):
         demux(lane, udp_received(lane.receiver, i), &count)
@@ -1189,6 +1261,13 @@ cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
         open_messages(lane, count)
     if lane.desk.count:
         send_replies(lane)
+
+
+cdef uint64_t oldest_message(LaneState *lane) noexcept nogil:
+    """The number of the first message in which something lies that is still to be written."""
+    if lane.batches_in == lane.batches_out:
+        return UDP_KEEP_NOTHING
+    return lane.batches[lane.batches_out % BATCHES_WAITING].first_message
 
 
 cdef void demux(LaneState *lane, udp_datagram *d, uint32_t *count) noexcept nogil:
@@ -1345,7 +1424,7 @@ cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
     cdef InboundMessage *m
     place_items(lane, count)
     open_groups(lane)
-    offload_begin(lane.batch, lane.features)
+    begin_batch(lane)
     for i in range(count):
         m = &lane.messages_in[i]
         if not m.item.ok:
@@ -1354,7 +1433,7 @@ cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
             drop(lane, REPLAYED)
         else:
             accept_message(lane, m)
-    deliver(lane)
+    end_batch(lane)
 
 
 cdef void place_items(LaneState *lane, uint32_t count) noexcept nogil:
@@ -1413,31 +1492,72 @@ cdef void accept_packet(LaneState *lane, InboundMessage *m) noexcept nogil:
         return
     if m.datagram.ecn == 3:
         inner_mark_congestion(m.payload)
-    if offload_add(lane.batch, m.payload, <size_t>length) == OFFLOAD_FULL:
-        deliver(lane)
-        offload_begin(lane.batch, lane.features)
-        offload_add(lane.batch, m.payload, <size_t>length)
+    if offload_add(this_batch(lane), m.payload, <size_t>length) == OFFLOAD_FULL:
+        end_batch(lane)
+        begin_batch(lane)
+        offload_add(this_batch(lane), m.payload, <size_t>length)
 
 
-cdef void deliver(LaneState *lane) noexcept nogil:
-    """One write to the TUN for each group of the batch."""
+cdef offload_batch *this_batch(LaneState *lane) noexcept nogil:
+    return &lane.batches[lane.batches_in % BATCHES_WAITING].batch
+
+
+cdef void begin_batch(LaneState *lane) noexcept nogil:
+    """Where too many wait, the oldest does not any more."""
+    while lane.batches_in - lane.batches_out == BATCHES_WAITING - 1:
+        write_next(lane)
+    lane.batches[lane.batches_in % BATCHES_WAITING].first_message = udp_first(lane.receiver)
+    offload_begin(this_batch(lane), lane.features)
+
+
+cdef void end_batch(LaneState *lane) noexcept nogil:
+    """Who may go first does; the others stand in line, but not for long if nobody is sought."""
     cdef offload_write w
-    while offload_next(lane.batch, &w):
-        if tun_write(lane, &w):
-            continue
-        if errno == EINVAL and w.packets > 1:
-            lane.features = 0
-            deliver_singly(lane, w.packets)
-        else:
-            drop(lane, INTERFACE_DOWN if errno == EIO else TUN_REFUSED, w.packets)
+    while offload_next_sparse(this_batch(lane), &lane.write_line, lane.now, &w):
+        deliver_one(lane, this_batch(lane), &w)
+    lane.batches_in += 1
+    if not sparse_is_sought(&lane.write_line, lane.now):
+        deliver(lane, EVERYTHING)
 
 
-cdef void deliver_singly(LaneState *lane, uint32_t packets) noexcept nogil:
+cdef void deliver(LaneState *lane, uint64_t most) noexcept nogil:
+    """So many bytes of what has waited longest, the last write whole."""
+    cdef uint64_t written = 0
+    while written < most and lane.batches_in != lane.batches_out:
+        written += write_next(lane)
+    if lane.batches_in == lane.batches_out:
+        lane.batches_in = lane.batches_out = 0
+
+
+cdef size_t write_next(LaneState *lane) noexcept nogil:
+    """The write that has waited longest; without one, the oldest batch is done with."""
+    cdef offload_batch *batch = &lane.batches[lane.batches_out % BATCHES_WAITING].batch
+    cdef offload_write w
+    if offload_next(batch, &w):
+        deliver_one(lane, batch, &w)
+        return w.bytes
+    lane.batches_out += 1
+    return 0
+
+
+cdef void deliver_one(LaneState *lane, offload_batch *batch, offload_write *w) noexcept nogil:
+    """One write to the TUN."""
+    if tun_write(lane, w):
+        return
+    if errno == EINVAL and w.packets > 1:
+        lane.features = 0
+        deliver_singly(lane, batch, w.packets)
+    else:
+        drop(lane, INTERFACE_DOWN if errno == EIO else TUN_REFUSED, w.packets)
+
+
+cdef void deliver_singly(LaneState *lane, offload_batch *batch,
+                         uint32_t packets) noexcept nogil:
     """Some kernels refuse a joined packet: its parts go one by one, and none is joined again."""
     cdef offload_write w
     cdef uint32_t i
     for i in range(packets):
-        offload_single(lane.batch, i, &w)
+        offload_single(batch, i, &w)
         if not tun_write(lane, &w):
             drop(lane, TUN_REFUSED)
 

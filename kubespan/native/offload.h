@@ -8,7 +8,7 @@
  * TCP (or UDP) headers, the payload of many packets, and how to cut it.
  *
  *   down:  read() -> vnet header + large packet -> offload_parse -> offload_segment x N -> seal
- *   up:    open x N -> offload_add x N -> offload_next -> one writev() for each group
+ *   up:    open x N -> offload_add x N -> offload_next_sparse, offload_next -> one writev() for each group
  *
  * Both directions are exact inverses: what offload_add joins, cutting by these rules gives back
  * byte for byte. The one exception is the identification of IPv4 packets that may not be
@@ -32,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
+
+#include "sparse.h"
 
 /*
  * The virtio-net header, as IFF_VNET_HDR puts it before every packet: 10 bytes, host byte order
@@ -157,6 +159,8 @@ struct offload_group {
     uint8_t verified;         /* the first packet's checksums were found correct */
     uint8_t fixed_id;         /* IPv4: the identification stays equal instead of counting up */
     uint8_t push;             /* the last packet carries PSH */
+    uint8_t written;          /* before its turn */
+    int16_t flow;             /* its number in the line */
     uint8_t saved[8];         /* what offload_next overwrote in the first packet */
     struct vnet_header header;
 };
@@ -169,7 +173,10 @@ struct offload_batch {
     uint32_t features;
     uint32_t groups;
     uint32_t slices;
+    uint32_t looked_at;         /* groups that were let pass or stand in line */
     uint32_t cursor;
+    struct offload_group *last; /* that was given */
+    struct sparse_line *line;   /* in which its groups stand */
     uint16_t bucket[OFFLOAD_BUCKETS];
     struct offload_group group[OFFLOAD_MAX_GROUPS];
     struct iovec vector[OFFLOAD_GROUP_PACKETS + 1];
@@ -214,14 +221,22 @@ void offload_begin(struct offload_batch *b, uint32_t features);
 int offload_add(struct offload_batch *b, uint8_t *packet, size_t len);
 
 /*
- * The next write stands in w, in the order of each group's first packet. Returns 1, or 0 after the
+ * Before offload_next: a write that may go before everything in the line stands in w. Returns 1, or 0 when there is no
+ * other. Each group is looked at once: it goes first, or stands in the line until offload_next gives it. now: ns since
+ * boot. Once called, nothing may be added before the next offload_begin.
+ */
+int offload_next_sparse(struct offload_batch *b, struct sparse_line *line, uint64_t now,
+                        struct offload_write *w);
+
+/*
+ * The next write that did not go first stands in w, in the order of each group's first packet. Returns 1, or 0 after the
  * last one. Patches the first packet's headers in place where packets were joined. Once called,
  * nothing may be added before the next offload_begin.
  */
 int offload_next(struct offload_batch *b, struct offload_write *w);
 
 /*
- * The i-th packet of the write offload_next gave last stands in w, whole and as it was added: the
+ * The i-th packet of the write that was given last stands in w, whole and as it was added: the
  * way out for a TUN that refuses a joined packet (EINVAL on some kernels; then begin further
  * batches without the feature). i < packets of that write; the joined write is void from the first
  * call on. offload_next goes on with the next group afterwards.

@@ -313,6 +313,7 @@ static int add_alone(struct offload_batch *b, const struct candidate *c)
     g->packets = 1;
     g->ip_version = 0;
     g->closed = 1;
+    g->written = 0;
     return 0;
 }
 
@@ -336,7 +337,8 @@ static int add_to_flow(struct offload_batch *b, struct candidate *c)
 void offload_begin(struct offload_batch *b, uint32_t features)
 {
     b->features = features;
-    b->groups = b->slices = b->cursor = 0;
+    b->groups = b->slices = b->looked_at = b->cursor = 0;
+    b->line = NULL;
     memset(b->bucket, 0xff, sizeof b->bucket);
 }
 
@@ -422,11 +424,9 @@ static void make_large(struct offload_group *g)
     };
 }
 
-int offload_next(struct offload_batch *b, struct offload_write *w)
+/* What one writev takes. */
+static void gather(struct offload_batch *b, struct offload_group *g, struct offload_write *w)
 {
-    if (b->cursor == b->groups)
-        return 0;
-    struct offload_group *g = &b->group[b->cursor++];
     if (g->packets > 1)
         make_large(g);
     else
@@ -442,12 +442,43 @@ int offload_next(struct offload_batch *b, struct offload_write *w)
     w->iov_count = g->packets + 1u;
     w->packets = g->packets;
     w->bytes = VNET_HEADER_SIZE + g->length;
+    g->written = 1;
+    b->last = g;
+}
+
+int offload_next_sparse(struct offload_batch *b, struct sparse_line *line, uint64_t now,
+                        struct offload_write *w)
+{
+    b->line = line;
+    while (b->looked_at < b->groups) {
+        struct offload_group *g = &b->group[b->looked_at++];
+        g->flow = (int16_t)sparse_flow(g->packet, g->first_length);
+        sparse_see(line, g->flow, g->packets, now);
+        if (sparse_may_pass(line, g->flow, g->packets)) {
+            gather(b, g, w);
+            return 1;
+        }
+        sparse_wait(line, g->flow);
+    }
+    return 0;
+}
+
+int offload_next(struct offload_batch *b, struct offload_write *w)
+{
+    while (b->cursor < b->groups && b->group[b->cursor].written)
+        b->cursor++;
+    if (b->cursor == b->groups)
+        return 0;
+    struct offload_group *g = &b->group[b->cursor++];
+    gather(b, g, w);
+    if (b->line)
+        sparse_leave(b->line, g->flow);
     return 1;
 }
 
 void offload_single(struct offload_batch *b, uint32_t i, struct offload_write *w)
 {
-    struct offload_group *g = &b->group[b->cursor - 1];
+    struct offload_group *g = b->last;
     struct iovec *packet = &b->single[1];
     if (g->packets > 1 && g->header.gso_type != VNET_GSO_NONE)
         exchange(g, 1);

@@ -32,7 +32,9 @@ struct udp_receiver {
     _Alignas(8) uint8_t control[UDP_RECEIVE_SLOTS][CONTROL_SIZE];
     struct udp_datagram datagrams[UDP_RECEIVE_SLOTS];
     uint8_t *memory;
-    int most; /* messages that the next call takes */
+    int most;       /* messages that the next call takes */
+    uint64_t first; /* number of the first message of the last call; its slot is the rest of the division */
+    uint64_t next;  /* number that the next one gets */
 };
 
 struct udp_sender {
@@ -145,11 +147,11 @@ static void read_datagram(struct udp_receiver *r, int i)
 
 /* So many messages as large as these `n` as UDP_RECEIVE_BYTES hold; at most twice as many as now, for a few small ones
  * between large ones say little. */
-static int messages_that_fit(const struct udp_receiver *r, int n)
+static int messages_that_fit(const struct udp_receiver *r, int first, int n)
 {
     size_t bytes = 1, fit, most = 2 * (size_t)r->most;
 
-    for (int i = 0; i < n; i++)
+    for (int i = first; i < first + n; i++)
         bytes += r->headers[i].msg_len;
     fit = (size_t)n * UDP_RECEIVE_BYTES / bytes;
     if (most > UDP_RECEIVE_SLOTS)
@@ -157,20 +159,42 @@ static int messages_that_fit(const struct udp_receiver *r, int n)
     return fit < 1 ? 1 : (int)(fit < most ? fit : most);
 }
 
-int udp_receive(struct udp_receiver *r, int fd)
+/* Slots from `first` on that are neighbours and not kept, but no more than are wanted. */
+static int room(const struct udp_receiver *r, int first, uint64_t keep)
 {
-    for (int i = 0; i < r->most; i++)
+    int count = UDP_RECEIVE_SLOTS - (int)(r->next - keep);
+
+    if (count > UDP_RECEIVE_SLOTS - first)
+        count = UDP_RECEIVE_SLOTS - first;
+    return count < r->most ? count : r->most;
+}
+
+int udp_receive(struct udp_receiver *r, int fd, uint64_t keep)
+{
+    if (keep == UDP_KEEP_NOTHING)
+        keep = r->next = 0;
+    int first = (int)(r->next % UDP_RECEIVE_SLOTS), count = room(r, first, keep);
+    r->first = r->next;
+    if (count == 0)
+        return 0;
+    for (int i = first; i < first + count; i++)
         receive_prepare(r, i);
-    int n = recvmmsg(fd, r->headers, (unsigned)r->most, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(fd, r->headers + first, (unsigned)count, MSG_DONTWAIT, NULL);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < n; i++)
+    for (int i = first; i < first + n; i++)
         read_datagram(r, i);
-    r->most = messages_that_fit(r, n);
+    r->most = messages_that_fit(r, first, n);
+    r->next += (uint64_t)n;
     return n;
 }
 
-struct udp_datagram *udp_received(struct udp_receiver *r, int i) { return &r->datagrams[i]; }
+uint64_t udp_first(const struct udp_receiver *r) { return r->first; }
+
+struct udp_datagram *udp_received(struct udp_receiver *r, int i)
+{
+    return &r->datagrams[r->first % UDP_RECEIVE_SLOTS + (uint64_t)i];
+}
 
 /* ---- send ---- */
 

@@ -47,10 +47,15 @@ struct udp_datagram {
 struct udp_receiver;
 struct udp_receiver *udp_receiver_new(void);
 void udp_receiver_free(struct udp_receiver *r);
-/* Reads at most UDP_RECEIVE_SLOTS messages without blocking, and some UDP_RECEIVE_BYTES if they are as large as those of
- * the call before. Answers how many, 0 when none wait, or -errno. What it read stays valid until the next call.
- * Truncated messages have length 0. */
-int udp_receive(struct udp_receiver *r, int fd);
+#define UDP_KEEP_NOTHING UINT64_MAX
+/* Reads without blocking as many messages as there is room for, UDP_RECEIVE_SLOTS with those that are kept, and some
+ * UDP_RECEIVE_BYTES if they are as large as those of the call before. Answers how many, 0 when none wait or there is
+ * no room, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are, what is
+ * older may be overwritten, and where nothing is kept numbers begin anew. Truncated messages have length 0. */
+int udp_receive(struct udp_receiver *r, int fd, uint64_t keep);
+/* The number of the first message that the last call read. */
+uint64_t udp_first(const struct udp_receiver *r);
+/* Of those that the last call read. */
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);
 
 /* One send: `length` bytes as datagrams of segment_size bytes (the last may be shorter), gathered from `count` parts,

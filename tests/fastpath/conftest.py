@@ -15,6 +15,7 @@ if not fastpath.NATIVE:
         "test_gate.py",
         "test_grouping.py",
         "test_lanes.py",
+        "test_line.py",
         "test_native.py",
         "test_twins.py",
     ]

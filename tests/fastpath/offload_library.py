@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 NATIVE = Path(__file__).resolve().parents[2] / "kubespan" / "native"
-SOURCES = [NATIVE / name for name in ("offload_split.c", "offload_coalesce.c", "checksum.c")]
+PARTS = ("offload_split.c", "offload_coalesce.c", "checksum.c", "sparse.c")
+SOURCES = [NATIVE / name for name in PARTS]
 
 TRUNCATED, BAD_IP, BAD_TRANSPORT, BAD_HEADER, UNSUPPORTED, TOO_MANY, FULL = range(-1, -8, -1)
 
@@ -24,6 +25,7 @@ SIZES = """
 #include "offload.h"
 const size_t size_of_batch = sizeof(struct offload_batch);
 const size_t size_of_frame = sizeof(struct offload_frame);
+const size_t size_of_line = sizeof(struct sparse_line);
 """
 
 
@@ -120,6 +122,18 @@ class OffloadLibrary:
         taken = self._fill(memory, features)
         assert taken == len(packets), "the batch is full"
         return self._writes(undo)
+
+    def pass_others(self, packets: list[bytes], features: int) -> tuple[list[Write], list[Write]]:
+        """Return the writes that may go first in an empty line, and those that stand in it then."""
+        memory = [(c_uint8 * len(packet)).from_buffer_copy(packet) for packet in packets]
+        assert self._fill(memory, features) == len(packets), "the batch is full"
+        line = ctypes.create_string_buffer(c_size_t.in_dll(self._c, "size_of_line").value)
+        w, first = _Write(), []
+        while self._c.offload_next_sparse(self._batch, line, c_uint64(0), byref(w)):
+            first.append(Write(self._gather(w), int(w.packets)))
+        rest = self._writes(undo=False)
+        assert not any(line.raw), "nobody is left in the line"
+        return first, rest
 
     def count_taken(self, packets: list[bytes], features: int) -> int:
         """Return how many packets a batch takes before it is full."""

@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -23,6 +24,7 @@ from kubespan.model.address import Arrival, Endpoint, Prefix, Source
 from kubespan.model.constants import HANDSHAKE_QUEUE
 from kubespan.model.drop import DropReason
 from kubespan.wireguard.keypair import PureKeypair
+from tests.fastpath.inner_packet import Inner, stream
 from tests.wireguard.loops import ENDPOINTS, INDEX, OTHERS, ROUND_TRIPS, message
 
 OURS, THEIRS = bytes(range(32)), bytes(range(32, 64))
@@ -31,7 +33,7 @@ LOOPBACK = ip_address("127.0.0.1")
 PATIENCE = 5.0
 IP_PKTINFO, IP_RECVTOS = 8, 13
 SOL_UDP, UDP_GRO = 17, 104
-SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
 def boot() -> float:
@@ -77,6 +79,7 @@ class Bench:
         age: float,
         initiator: bool,
         start: bool = True,
+        tcp_offload: bool = False,
     ) -> None:
         self.vnet_header = vnet_header
         self.tun, lane_tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -111,7 +114,11 @@ class Bench:
         self.lanes = fastpath.create_lanes(
             self.path,
             LaneOptions(
-                lane_tun.fileno(), self.ours.fileno(), vnet_header=vnet_header, single=single
+                lane_tun.fileno(),
+                self.ours.fileno(),
+                vnet_header=vnet_header,
+                tcp_offload=tcp_offload,
+                single=single,
             ),
         )
         if start:
@@ -181,6 +188,21 @@ def threads(request: pytest.FixtureRequest) -> bool:
 def bench(threads: bool, request: pytest.FixtureRequest) -> Iterator[Bench]:
     options = {"single": threads, "vnet_header": True, "age": 1.0, "initiator": True}
     one = Bench(**options | getattr(request, "param", {}))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def queued(threads: bool) -> Iterator[Bench]:
+    """An established session and much room at both ends; the lanes do not run yet."""
+    one = Bench(
+        single=threads, vnet_header=True, age=1.0, initiator=True, start=False, tcp_offload=True
+    )
+    one.establish()
+    for near in (one.tun, one.lane_tun):
+        near.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 32 << 20)
+    for near in (one.peer, one.ours):
+        near.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
     yield one
     one.close()
 
@@ -264,21 +286,43 @@ def test_a_frame_is_not_divided_among_super_packets(segments: int) -> None:
     bench.close()
 
 
-def test_frames_of_many_tiny_segments_do_not_share_a_batch_that_cannot_hold_them() -> None:
+def test_frames_of_many_tiny_segments_do_not_overrun_a_batch(queued: Bench) -> None:
     """A frame of the smallest segments after several of them: every packet leaves, in order."""
-    bench = Bench(single=True, vnet_header=True, age=1.0, initiator=True, start=False)
-    bench.establish()
-    bench.tun.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    bench.peer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
     counts, sequence = [250, 250, 250, 1364], 0
     for count in counts:
-        bench.from_system(*tcp_frame(sequence, 48, count))
+        queued.from_system(*tcp_frame(sequence, 48, count))
         sequence += 48 * count
-    bench.lanes.start()
+    queued.lanes.start()
     for number in range(sum(counts)):
-        opened = bench.opened_at_peer()
+        opened = queued.opened_at_peer()
         assert struct.unpack("!I", opened[24:28])[0] == 48 * number
-    bench.close()
+
+
+ECHO = ipv4("10.0.0.1", "10.0.0.2", b"echo", protocol=1)
+
+
+def test_who_is_alone_goes_out_before_bulk_that_waits(queued: Bench) -> None:
+    """The first comes to light in its turn; then all is looked through, and two frames passed."""
+    for number in range(5):
+        queued.from_system(*tcp_frame(number * 13680, 1368, 10))
+        if number in (0, 3):
+            queued.from_system(ECHO)
+    queued.lanes.start()
+    sent = [queued.opened_at_peer() for _ in range(52)]
+    assert [number for number, packet in enumerate(sent) if packet[9] == 1] == [10, 21]
+    bulk = [packet for packet in sent if packet[9] == 6]
+    assert [struct.unpack("!I", p[24:28])[0] for p in bulk] == [1368 * n for n in range(50)]
+
+
+def test_nobody_goes_out_before_a_stranger(queued: Bench) -> None:
+    """Which flow a fragment is of cannot be told: it might be the one of whoever comes next."""
+    fragment = Inner(protocol=17, fragment=0x2000).build()
+    frames = [tcp_frame(0, 1368, 10), (ECHO,), tcp_frame(13680, 1368, 10), (fragment,), (ECHO,)]
+    for frame in frames:
+        queued.from_system(*frame)
+    queued.lanes.start()
+    sent = [queued.opened_at_peer()[9] for _ in range(23)]
+    assert sent == [6] * 10 + [1] + [6] * 10 + [17, 1]
 
 
 @pytest.mark.parametrize("ecn", [0, 1, 2, 3])
@@ -430,6 +474,20 @@ def test_a_keepalive_moves_nothing_but_the_times(bench: Bench) -> None:
     bench.from_peer(ipv4("10.0.0.2", "10.0.0.1", b"after"))
     assert bench.at_system()[20:] == b"after"
     assert bench.slot.rx_bytes == 32 + 32 + 25
+
+
+def test_who_is_alone_comes_in_before_bulk_that_waits(queued: Bench) -> None:
+    streams = [stream(Inner(flow=port), 10, 1000) for port in (1, 2, 3)]
+    echoes = [ipv4("10.0.0.1", "10.0.0.2", bytes([number]), protocol=1) for number in range(5)]
+    bulk = [packet for some in zip(*streams, strict=True) for packet in some]
+    for packet in (*bulk, *echoes):
+        queued.from_peer(packet)
+    queued.lanes.start()
+    came = [queued.at_system() for _ in range(8)]
+    assert [packet[20] for packet in came[:5]] == [0, 1, 2, 3, 4]
+    assert [packet[21] for packet in came[5:]] == [1, 2, 3]
+    queued.lanes.stop()
+    assert queued.lanes.counters()["tun_written_packets"] == 35
 
 
 @pytest.mark.parametrize("place", ["previous", "current", "next"])
@@ -597,6 +655,34 @@ def test_stopping_is_quick_and_leaves_the_descriptors_alone(bench: Bench) -> Non
     assert os.fstat(bench.lane_tun.fileno())
     bench.from_system(ipv4("10.0.0.1", "10.0.0.2"))
     assert bench.lanes.drain(1) == []
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 4])
+def test_what_stands_in_line_at_the_end_still_goes(queued: Bench, milliseconds: int) -> None:
+    """Whatever was taken in comes out: the rest is still where it came from."""
+    for number in range(100):
+        queued.from_system(*tcp_frame(number * 41040, 1368, 30))
+        queued.from_system(ECHO)
+        for packet in (*stream(Inner(sequence=number * 4000), 4, 1000), ECHO):
+            queued.from_peer(packet)
+    queued.lanes.start()
+    time.sleep(milliseconds / 1000)
+    queued.lanes.stop()
+    left_out, left_in = all_of(queued.lane_tun), all_of(queued.ours)
+    unsent = sum(30 if len(frame) > 99 else 1 for frame in left_out)
+    assert len(all_of(queued.peer)) == 3100 - unsent
+    packets = sum(max(1, len(frame) // 1000) for frame in all_of(queued.tun))
+    assert packets == 500 - len(left_in)
+
+
+def all_of(one: socket.socket) -> list[bytes]:
+    """Everything that waits there."""
+    one.setblocking(False)
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(one.recv(1 << 17))
+    return found
 
 
 def test_keys_change_under_traffic_without_a_loss(bench: Bench) -> None:

@@ -17,8 +17,19 @@ from tests.fastpath.offload_library import NATIVE, compiler
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a large receive buffer needs root")
 SLOTS = 64
 BULK_BYTES = 512 * 1024
+KEEP_NOTHING = 2**64 - 1
 LARGE, SMALL = bytes(60_000), bytes(60)
 LARGE_AT_ONCE = BULK_BYTES // len(LARGE)
+
+
+class Datagram(ctypes.Structure):
+    """The beginning of a udp_datagram."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+    def bytes(self) -> bytes:
+        """What lies there now."""
+        return ctypes.string_at(self.data, self.length)
 
 
 class Receiver:
@@ -30,6 +41,8 @@ class Receiver:
         subprocess.run((*command, NATIVE / "udp.c"), check=True)
         self._c = ctypes.CDLL(str(library))
         self._c.udp_receiver_new.restype = ctypes.c_void_p
+        self._c.udp_received.restype = ctypes.c_void_p
+        self._c.udp_first.restype = ctypes.c_uint64
         self._state = ctypes.c_void_p(self._c.udp_receiver_new())
         self._here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._here.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
@@ -38,14 +51,31 @@ class Receiver:
 
     def calls(self, *datagrams: bytes) -> list[int]:
         """How many of them each call took, until none was left."""
-        for datagram in datagrams:
-            self._there.sendto(datagram, self._here.getsockname())
+        self.send(*datagrams)
         taken: list[int] = []
         while sum(taken) < len(datagrams):
-            taken.append(self._c.udp_receive(self._state, self._here.fileno()))
+            taken.append(self.receive())
             assert taken[-1] > 0
-        assert self._c.udp_receive(self._state, self._here.fileno()) == 0
+        assert self.receive() == 0
         return taken
+
+    def send(self, *datagrams: bytes) -> None:
+        """Let them wait."""
+        for datagram in datagrams:
+            self._there.sendto(datagram, self._here.getsockname())
+
+    def receive(self, keep: int = KEEP_NOTHING) -> int:
+        """How many one call took."""
+        return int(self._c.udp_receive(self._state, self._here.fileno(), ctypes.c_uint64(keep)))
+
+    @property
+    def first(self) -> int:
+        """The number of the first message of the last call."""
+        return int(self._c.udp_first(self._state))
+
+    def message(self, number: int) -> Datagram:
+        """Where a message of the last call lies."""
+        return Datagram.from_address(self._c.udp_received(self._state, number))
 
     def close(self) -> None:
         self._c.udp_receiver_free(self._state)
@@ -91,3 +121,23 @@ def test_mixed_ones_count_by_their_mean(receiver: Receiver) -> None:
 def test_an_empty_datagram_is_taken_too(receiver: Receiver) -> None:
     assert receiver.calls(b"", LARGE) == [2]
     assert receiver.calls(b"") == [1]
+
+
+def test_what_is_kept_stays_where_it_is(receiver: Receiver) -> None:
+    """Messages 2 to 62 are kept: there is room for 63, then for 64 and 65, which overwrite two."""
+    receiver.send(*(bytes([number]) * 9 for number in range(100)))
+    assert [receiver.receive(), receiver.first] == [SLOTS, 0]
+    kept = [receiver.message(number) for number in range(SLOTS)]
+    assert [receiver.receive(keep=0), receiver.receive(keep=2), receiver.first] == [0, 2, SLOTS]
+    assert [receiver.message(number).bytes() for number in range(2)] == [b"@" * 9, b"A" * 9]
+    assert [one.bytes() for one in kept[2:]] == [bytes([n]) * 9 for n in range(2, SLOTS)]
+    assert receiver.receive(keep=2) == 0
+    assert [receiver.receive(), receiver.first] == [100 - SLOTS - 2, 0]
+
+
+def test_a_call_ends_where_the_slots_do(receiver: Receiver) -> None:
+    receiver.send(*[SMALL] * (SLOTS - 4))
+    assert receiver.receive() == SLOTS - 4
+    receiver.send(*[SMALL] * 20)
+    taken = [receiver.receive(keep=SLOTS - 4), receiver.receive(keep=SLOTS - 4)]
+    assert [*taken, receiver.first] == [4, 16, SLOTS]
