@@ -38,7 +38,7 @@ class InterfacePlanner:
         self._identity = identity
         self._preshared_key = PresharedKey(secret.raw)
         self._inside = IPSet.of(identity.subnet)
-        self._steered: IPSet | None = None
+        self._is_forced = True
         self._peers: dict[PublicKey, _Planned] = {}
 
     def interface_config(
@@ -47,26 +47,33 @@ class InterfacePlanner:
         statuses: Statuses,
         listen_port: int,
         steered: IPSet | None = None,
+        *,
+        force_routing: bool = True,
     ) -> InterfaceConfig:
         """Return what the WireGuard interface should be.
 
         `steered` is where packets go into the mesh by now, besides its own subnet; None for
-        everywhere. Who waits for that is looked at again when it is another value.
+        everywhere. Who waits for that is looked at again when it is another value. Without
+        `force_routing` nothing of it counts for one that is not up (`to_steer`): what another had
+        until now may still be in it, and is given up in this very look.
         """
-        is_same = steered is self._steered
+        if self._is_forced and not force_routing:
+            self._forget_silent(statuses)
+        by_silent = steered if steered is None or force_routing else NOTHING
         peers: dict[PublicKey, _Planned] = {}
         for spec in specs:
             status = statuses.get(spec.public_key)
             planned = self._peers.get(spec.public_key)
+            by_now = steered if _is_up(status) else by_silent
             if (
                 planned is None
                 or planned.spec is not spec
                 or planned.status is not status
-                or (planned.is_waiting and not is_same)
+                or (planned.waits_with is not None and planned.waits_with is not by_now)
             ):
-                planned = self._planned(spec, status, planned, steered)
+                planned = self._planned(spec, status, planned, by_now)
             peers[spec.public_key] = planned
-        self._peers, self._steered = peers, steered
+        self._peers, self._is_forced = peers, force_routing
         ordered = sorted(peers.items(), key=lambda item: item[0].raw)
         return InterfaceConfig(
             self._identity.private_key,
@@ -83,6 +90,12 @@ class InterfacePlanner:
             if planned.shown is not planned.status and planned.shown is not None
         }
 
+    def _forget_silent(self, statuses: Statuses) -> None:
+        """Forget what those have that are not up: from now on it is steered for nobody."""
+        self._peers = {
+            key: planned for key, planned in self._peers.items() if _is_up(statuses.get(key))
+        }
+
     def _planned(
         self,
         spec: KubeSpanPeerSpec,
@@ -96,7 +109,8 @@ class InterfacePlanner:
         is_waiting = given is not spec or seen is not status
         is_kept = former is not None and former.status is status and former.given == given
         config = former.config if former is not None and is_kept else _peer_config(given, status)
-        return _Planned(spec, status, unsteered, given, seen, is_waiting, config)
+        waits_with = steered if is_waiting else None
+        return _Planned(spec, status, unsteered, given, seen, waits_with, config)
 
     def _let_in(
         self,
@@ -109,7 +123,7 @@ class InterfacePlanner:
         if former is None:
             had: tuple[Prefix, ...] = ()
             was_up = False
-        elif former.is_waiting and former.spec is spec and steered is self._steered:
+        elif former.spec is spec and steered is not None and former.waits_with is steered:
             return former.given, former.unsteered
         else:
             had, was_up = former.given.allowed_ips, _is_up(former.shown)
@@ -155,8 +169,9 @@ class _Planned:
     shown: KubeSpanPeerStatus | None
     """As one may rely on it; the very status but for one that answers and is not steered."""
 
-    is_waiting: bool
-    """Whether it is let in further, or shown as up, when more is steered."""
+    waits_with: IPSet | None
+    """What was steered for it, if it is let in further, or shown as up, when that is more; None if
+    it waits for nothing."""
 
     config: PeerConfig
 

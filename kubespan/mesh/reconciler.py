@@ -112,7 +112,11 @@ class Reconciler:
         self._statuses.look(specs, facts.readings, now)
         statuses = self._statuses.by_key()
         interface = self._interface.interface_config(
-            specs, statuses, config.listen_port, facts.steered
+            specs,
+            statuses,
+            config.listen_port,
+            facts.steered,
+            force_routing=wanted.force_routing,
         )
         held_back = self._interface.held_back()
         shown = {**statuses, **held_back} if held_back else statuses

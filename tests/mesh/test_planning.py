@@ -140,6 +140,38 @@ def test_whoever_waits_is_looked_at_again_only_when_something_changes(
     assert asked == [one, one]
 
 
+def test_without_force_an_address_is_let_in_only_with_who_is_up() -> None:
+    planner, one = InterfacePlanner(IDENTITY, SECRET), spec(2, "10.0.2.0/24")
+    # Another had it until now: the plan of the same look gives it up.
+    by_now = steered(one)
+
+    def given(statuses: dict[PublicKey, KubeSpanPeerStatus], *, is_forced: bool) -> int:
+        look = planner.interface_config([one], statuses, 1, by_now, force_routing=is_forced)
+        return len(look.peers[0].allowed_ips)
+
+    unknown, up = ({key(2): status(state)} for state in (PeerState.UNKNOWN, PeerState.UP))
+    assert [given(it, is_forced=False) for it in ({}, unknown, unknown)] == [0, 0, 0]
+    assert given(unknown, is_forced=True) == 1
+    # Who is not up is steered no more.
+    assert given(unknown, is_forced=False) == 0
+    assert [given(it, is_forced=False) for it in (up, unknown, unknown)] == [1, 1, 1]
+    assert given(unknown, is_forced=True) == 1
+
+
+def test_without_force_who_is_up_keeps_what_it_was_forced_to_have() -> None:
+    planner, one = InterfacePlanner(IDENTITY, SECRET), spec(2, "10.0.2.0/24")
+    up = {key(2): status(PeerState.UP)}
+    forced = planner.interface_config([one], up, 1, steered(one))
+    bypassed = planner.interface_config([one], up, 1, IPSet(), force_routing=False)
+    assert bypassed.peers[0] is forced.peers[0]
+
+
+def test_without_force_everything_is_let_in_where_nobody_says_what_is_steered() -> None:
+    planner, one = InterfacePlanner(IDENTITY, SECRET), spec(2, "10.0.2.0/24")
+    (peer,) = planner.interface_config([one], {}, 1, force_routing=False).peers
+    assert peer.allowed_ips == one.allowed_ips
+
+
 def test_what_is_to_be_steered() -> None:
     specs = [
         spec(2, "10.0.2.0/24", "fd00:0:0:2::2/128"),

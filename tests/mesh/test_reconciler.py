@@ -258,6 +258,27 @@ def test_one_that_comes_back_is_down_until_it_is_steered_again() -> None:
     assert look(333.0, 329.0, IPSet()) is PeerState.UP
 
 
+def test_without_force_one_that_takes_anothers_place_is_let_in_after_it_answers() -> None:
+    mesh, node = reconciler(), config(force_routing=False)
+    by_now = IPSet.of(Prefix.parse("192.0.2.2/32"))
+    other = affiliate("c", 3, addresses=["192.0.2.2"], own="fd00:0:0:2::3", endpoints=[str(A)])
+
+    def look(now: float, member: Affiliate, handshake_at: float | None, steered: IPSet) -> Outcome:
+        assert member.kubespan is not None
+        heard = {member.kubespan.public_key: PeerReading(A, handshake_at)}
+        return mesh.reconcile(node, Facts((member,), heard, steered=steered), now)
+
+    look(1.0, PEER, 1.0, by_now)
+    found = look(2.0, other, None, by_now)
+    # What this look steers no more is not answered into the mesh.
+    assert (found.network.steered, said(found, 3)) == ((), ["fd00:0:0:2::3/128"])
+    assert said(look(3.0, other, None, by_now), 3) == ["fd00:0:0:2::3/128"]
+    called = look(4.0, other, 4.0, IPSet())
+    assert said(called, 3) == ["fd00:0:0:2::3/128"]
+    assert called.network.steered == (Prefix.parse("192.0.2.2/32"),)
+    assert said(look(5.0, other, 4.0, by_now), 3) == ["192.0.2.2/32", "fd00:0:0:2::3/128"]
+
+
 def kubespan_of(member: Affiliate) -> KubeSpanAffiliate:
     assert member.kubespan is not None
     return member.kubespan
