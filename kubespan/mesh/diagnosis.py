@@ -133,7 +133,9 @@ def _stale(outcome: Outcome, evidence: Evidence, now: float) -> Iterator[Problem
         seen_at = evidence.seen_at.get(spec.public_key)
         if seen_at is None or now - seen_at <= AFFILIATE_TTL:
             continue
-        if not is_heard(_status(outcome, spec), now):
+        # Who is written to in vain is down, however short a time ago it was heard.
+        is_tried = spec.public_key in outcome.trying_since
+        if is_tried or not is_heard(_status(outcome, spec), now):
             yield Problem(
                 ProblemCode.STALE_AFFILIATE,
                 Severity.WARNING,
