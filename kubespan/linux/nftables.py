@@ -33,7 +33,8 @@ Name = dict[str, str]
 
 TABLE: Final = {"family": "inet", "name": "kubespan"}
 STAND_IN: Final = {"family": "inet", "name": "kubespan_next"}
-"""There only while the other is replaced; it marks and does nothing else."""
+"""There only while the other is replaced, and does the same: peers are let in from then on, and a
+SYN that left unclamped would stay so for its connection's whole life."""
 
 TALOS_TABLE: Final = {"family": "inet", "name": "talos"}
 PREROUTING: Final = "kubespan_prerouting"
@@ -56,12 +57,12 @@ def ruleset(plan: NetworkPlan) -> Ruleset:
 
     Where nothing is steered no set is made and no rule asks for one.
     """
-    return _replacing(TABLE, plan, _clamps(plan))
+    return _replacing(TABLE, plan)
 
 
 def stand_in(plan: NetworkPlan) -> Ruleset:
     """Return the commands that make the table which stands in while ours is replaced."""
-    return _replacing(STAND_IN, plan, ())
+    return _replacing(STAND_IN, plan)
 
 
 def removal(*tables: Name) -> Ruleset:
@@ -94,7 +95,7 @@ def _kinds(things: Iterable[Expression]) -> Counter[str]:
     return Counter(kind for thing in things for kind in thing if kind in _COUNTED)
 
 
-def _replacing(table: Name, plan: NetworkPlan, clamps: Iterable[Rule]) -> Ruleset:
+def _replacing(table: Name, plan: NetworkPlan) -> Ruleset:
     versions = _versions(plan)
     asked = tuple(version for version in versions if _places(plan, version))
     added = (
@@ -104,7 +105,7 @@ def _replacing(table: Name, plan: NetworkPlan, clamps: Iterable[Rule]) -> Rulese
         {"chain": _chain(PREROUTING, "filter", "prerouting")},
         {"chain": _chain(OUTGOING, "route", "output")},
         *(_rule(PREROUTING, rule) for rule in _prerouting(versions)),
-        *(_rule(OUTGOING, rule) for rule in _outgoing(versions, asked, clamps)),
+        *(_rule(OUTGOING, rule) for rule in _outgoing(versions, asked, _clamps(plan))),
     )
     return {"nftables": [*_removing(table), *({"add": _placed(thing, table)} for thing in added)]}
 
