@@ -314,8 +314,9 @@ class MeshNode:
         if happened.event in WORTH_A_LOOK:
             self.wake()
 
-    def _hear_steering(self) -> None:
-        self._steered.set()
+    def _hear_steering(self, is_news: bool) -> None:
+        if is_news:
+            self._steered.set()
         self.wake()
 
     def _hear_ways(self, ways: Ways) -> None:

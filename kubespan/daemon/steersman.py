@@ -36,11 +36,12 @@ class Unsteered(SystemFault):
 class Steersman:
     """Made, started and stopped on one event loop; `hear` is called there after every change.
 
+    It is told whether somebody may have waited for it: more is steered, or the node is ready.
     `index` says which link is the mesh's own, 0 while it is not on this host.
     """
 
     def __init__(
-        self, log: FilteringBoundLogger, index: Callable[[], int], hear: Callable[[], object]
+        self, log: FilteringBoundLogger, index: Callable[[], int], hear: Callable[[bool], object]
     ) -> None:
         self._log = log
         self._hear = hear
@@ -109,6 +110,7 @@ class Steersman:
             await asyncio.gather(self._steering, return_exceptions=True)
         if remove:
             self._note(await self._applier.remove())
+            self._hear(False)
         await self._applier.stop()
 
     async def _steer(self) -> None:
@@ -123,13 +125,14 @@ class Steersman:
         # What this plan lacks is given up at some moment of its own.
         self._become(self.steered & wanted)
         report = await self._applier.apply(plan, partial(self._hear_guarded, wanted))
-        self._applied = plan
-        self._become(wanted)
+        was_steering, self._applied = self.is_steering, plan
+        is_more = self._become(wanted)
         self._note(report)
+        self._hear(is_more or self.is_steering is not was_steering)
 
     def _hear_guarded(self, wanted: IPSet) -> None:
         if self._become(wanted):
-            self._hear()
+            self._hear(True)
 
     def _become(self, steered: IPSet) -> bool:
         """Whether that is anything else than before."""
@@ -144,4 +147,3 @@ class Steersman:
         for finding in set(report.findings) - set(self.report.findings):
             self._log.warning("in the way", finding=finding.text, next=finding.next)
         self.report = report
-        self._hear()

@@ -151,7 +151,7 @@ class Stub:
         self.removals: list[bool] = []
         self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
         self.steered = IPSet()
-        self.hear: Callable[[], object] = lambda: None
+        self.hear: Callable[[bool], object] = lambda _: None
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None
@@ -169,7 +169,7 @@ class Stub:
         self.removals.append(remove)
 
 
-def heard_by(stub: Stub, hear: Callable[[], object]) -> Stub:
+def heard_by(stub: Stub, hear: Callable[[bool], object]) -> Stub:
     stub.hear = hear
     return stub
 
@@ -230,7 +230,7 @@ def test_a_peer_is_let_in_as_soon_as_it_is_steered(
 
         def bring(self, plan: NetworkPlan) -> None:
             self.steered = IPSet.of(*plan.steered)
-            self.hear()
+            self.hear(True)
 
         def configure(self, interface: InterfaceConfig) -> None:
             (peer,) = interface.peers
@@ -244,6 +244,34 @@ def test_a_peer_is_let_in_as_soon_as_it_is_steered(
     with pytest.raises(InternalError, match="it has seen enough"):
         run_with(stub, tmp_path, monkeypatch)
     assert stub.given == [(), ("198.51.100.0/24",)]
+
+
+def test_a_plan_that_was_brought_and_steers_no_more_ends_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Steering(Stub):
+        """Brings a plan a few times, then lets one rest pass."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.looks = 0
+
+        async def watch(self) -> None:
+            for _ in range(5):
+                await asyncio.sleep(0.02)
+                self.hear(False)
+            rested, self.looks = self.looks, 0
+            await asyncio.sleep(1.5)
+            assert rested == 1
+            assert self.looks
+            raise InternalError("it has seen enough")
+
+        def configure(self, _: InterfaceConfig) -> None:
+            self.looks += 1
+
+    monkeypatch.setattr(nodes, "LOOK_INTERVAL", 1.0)
+    with pytest.raises(InternalError, match="it has seen enough"):
+        run_with(Steering(), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

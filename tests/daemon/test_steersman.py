@@ -66,7 +66,7 @@ def test_one_plan_at_a_time_is_brought_and_only_the_newest(monkeypatch: pytest.M
     async def scenario() -> None:
         kernel = Kernel()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
-        one = Steersman(create_log(logging.INFO, written), lambda: 0, lambda: None)
+        one = Steersman(create_log(logging.INFO, written), lambda: 0, lambda _: None)
         one.start()
         assert not one.is_steering
         kernel.may_go_on.clear()
@@ -111,7 +111,7 @@ def test_it_steers_whoever_changes_the_plan(monkeypatch: pytest.MonkeyPatch) -> 
     async def scenario() -> None:
         kernel = Kernel()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
-        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda: None)
+        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda _: None)
         one.start()
         one.follow(PLAN)
         assert not one.is_steering
@@ -140,7 +140,7 @@ def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
         kernel = Kernel()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
         log = create_log(logging.CRITICAL, io.StringIO())
-        one = Steersman(log, lambda: 0, lambda: heard.append(one.steered))
+        one = Steersman(log, lambda: 0, lambda _: heard.append(one.steered))
         one.start()
         kernel.report = Report(failures=(Failure("load", 1, "not permitted"),))
         one.follow(replace(PLAN, steered=(A, B)))
@@ -171,37 +171,40 @@ def test_what_is_steered_is_what_the_kernel_has_been_brought_to(
 def test_it_is_steered_as_soon_as_nothing_goes_out_in_clear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    heard: list[IPSet] = []
+    heard: list[tuple[bool, IPSet]] = []
 
     async def scenario() -> None:
         kernel = Kernel()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
         log = create_log(logging.CRITICAL, io.StringIO())
-        one = Steersman(log, lambda: 0, lambda: heard.append(one.steered))
+        one = Steersman(log, lambda: 0, lambda is_news: heard.append((is_news, one.steered)))
         one.start()
         kernel.is_guarding = True
         kernel.may_end.clear()
         one.follow(replace(PLAN, steered=(A,)))
         await until(lambda: bool(heard))
-        assert (heard, kernel.applied) == ([IPSet.of(A)], [])
+        assert (heard, kernel.applied) == ([(True, IPSet.of(A))], [])
         assert not one.is_steering
         kernel.may_end.set()
+        # A node is ready by that.
         await until(lambda: len(heard) == 2)
-        # Only the report is news then; and nothing is that was steered before.
-        one.again()
-        await until(lambda: len(kernel.applied) == 2)
-        await asyncio.sleep(0)
-        assert len(heard) == 3
+        assert one.is_steering
+        # Only the report is new then; and nothing is that was steered before, or is no more.
+        one.follow(replace(PLAN, steered=(A, B)))
+        await until(lambda: len(heard) == 4)
+        one.follow(replace(PLAN, steered=(B,)))
+        await until(lambda: len(heard) == 5)
         await one.stop(remove=False)
 
     asyncio.run(scenario())
+    assert [is_news for is_news, _ in heard] == [True, True, True, False, False]
 
 
 def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         kernel = Kernel()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
-        await Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda: None).stop(
+        await Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda _: None).stop(
             remove=False
         )
         assert (kernel.is_removed, kernel.is_stopped) == (False, True)
@@ -217,7 +220,7 @@ def test_steering_that_breaks_is_told_to_whoever_watches(monkeypatch: pytest.Mon
     async def scenario() -> None:
         kernel = Broken()
         monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
-        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda: None)
+        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda _: None)
         one.start()
         watching = asyncio.ensure_future(one.watch())
         await asyncio.sleep(0)
