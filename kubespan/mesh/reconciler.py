@@ -77,7 +77,8 @@ class Outcome:
 
     specs: tuple[KubeSpanPeerSpec, ...]
     statuses: Mapping[PublicKey, KubeSpanPeerStatus]
-    """Nobody becomes up before packets for it are steered; meanwhile it stays what it was."""
+    """Nobody becomes up before packets for it are steered; meanwhile it stays what it was. But what
+    the kernel refuses to steer, or could not be asked, keeps nobody waiting: KS-STEERING."""
 
     trying_since: Mapping[PublicKey, float]
     """Of peers that do not answer: when they were first written to since. Seconds since boot."""
