@@ -866,7 +866,6 @@ cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
 cdef void tun_batch(LaneState *lane) noexcept nogil:
     """Take frames in, let one after the other out of the line, route, cut, seal and send them."""
     cdef OutboundBatch b
-    cdef bint is_sought = sparse_is_sought(&lane.frame_line, lane.now)
     b.reads = b.frames = b.packets = b.bytes = 0
     b.is_dry = lane.tun_closed
     while not is_full(&b):
@@ -874,8 +873,6 @@ cdef void tun_batch(LaneState *lane) noexcept nogil:
         if lane.frames_in == lane.frames_out:
             break
         let_out(lane, &b)
-        if is_sought:
-            break
     if b.packets:
         group_packets(lane, b.packets)
         note_packets(lane, b.packets)

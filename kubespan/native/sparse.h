@@ -11,7 +11,7 @@
  *
  * To find a packet that may go first, all that waits must be taken out of the kernel, and out of the
  * cache. That costs some 8 % of throughput, so it is done only while somebody gains by it: for a
- * second after a lone packet came, beside bulk, of a flow that sends none. (The acknowledgements of a
+ * quarter of a second after a lone packet came, beside bulk, of a flow that sends none. (The acknowledgements of a
  * stream that comes the other way are such packets too.)
  *
  * Pure: no allocation, no system call, no clock. Zeros are an empty line. One thread at a time.
@@ -25,7 +25,7 @@
 enum {
     SPARSE_FLOWS = 1024,     /* flows are told apart by a hash; what shares a number waits together */
     SPARSE_STRANGER = -1,    /* of no flow that can be told: passes nothing, and nothing passes it */
-    SPARSE_MEMORY = 1000000000 /* nanoseconds */
+    SPARSE_MEMORY = 250000000 /* nanoseconds */
 };
 
 struct sparse_line {

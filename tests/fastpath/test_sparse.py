@@ -17,7 +17,7 @@ from tests.fastpath.offload_library import NATIVE, OffloadLibrary, compiler
 
 STRANGER = -1
 FLOWS = 1024
-MEMORY = 10**9
+MEMORY = 250 * 10**6
 START = 5 * MEMORY
 SIZE = "#include <sparse.h>\nconst size_t size_of_line = sizeof(struct sparse_line);\n"
 BOTH = 3
