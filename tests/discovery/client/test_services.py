@@ -132,7 +132,8 @@ def test_services_are_heard_apart_and_told_the_same() -> None:
                 a.services.announce(affiliate("a"))
                 b.services.announce(affiliate("b"))
                 await until(lambda: a.sees("service/two/b") and b.sees("service/two/a"))
-                assert [r.id for r in one.registry.list(CLUSTER, 0.0)] == ["a"]
+                # The two services are told one beside the other.
+                await until(lambda: [r.id for r in one.registry.list(CLUSTER, 0.0)] == ["a"])
                 a.services.set_harvest({"b": [THERE]})
                 await until(lambda: two.registry.counts.endpoints == 3)
                 await until(lambda: _endpoints(a, "service/two/b") == (HERE, THERE))
