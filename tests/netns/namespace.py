@@ -73,7 +73,7 @@ class Namespace:
         if not Path("/run/netns", self.name).exists():
             return
         for pid in run("ip", "netns", "pids", self.name).split():
-            run("kill", "-KILL", pid)
+            run("kill", "-KILL", pid, check=False)  # It may just have ended.
         run("ip", "netns", "del", self.name)
 
     def run(
