@@ -57,7 +57,7 @@ cdef extern from "native/aead.h" nogil:
     const aead_provider *aead_libsodium(void *encrypt, void *decrypt)
 
 cdef extern from "native/udp.h" nogil:
-    enum: UDP_RECEIVE_SLOTS, UDP_SEND_SLOTS
+    enum: UDP_RECEIVE_SLOTS, UDP_RECEIVE_BYTES, UDP_SEND_SLOTS
     enum: UDP_MAX_SEGMENTS, UDP_MAX_SUPER_IPV4, UDP_MAX_SUPER_IPV6
     cdef struct udp_endpoint:
         uint16_t family
@@ -79,7 +79,7 @@ cdef extern from "native/udp.h" nogil:
     void udp_receiver_free(udp_receiver *r)
     int udp_receive(udp_receiver *r, int fd, uint64_t keep)
     enum: UDP_KEEP_NOTHING
-    uint64_t udp_first(const udp_receiver *r)
+    uint64_t udp_number(const udp_receiver *r, const udp_datagram *d)
     udp_datagram *udp_received(udp_receiver *r, int i)
     cdef struct udp_message:
         iovec *parts
@@ -124,7 +124,8 @@ cdef extern from "native/sparse.h" nogil:
     cdef struct sparse_line:
         pass
     int sparse_flow(const uint8_t *packet, size_t length)
-    void sparse_see(sparse_line *line, int flow, uint32_t packets, uint64_t now)
+    void sparse_see(sparse_line *line, int flow, const uint8_t *packet, size_t length,
+                    uint32_t packets, uint64_t now)
     bint sparse_may_pass(const sparse_line *line, int flow, uint32_t packets)
     void sparse_wait(sparse_line *line, int flow)
     void sparse_leave(sparse_line *line, int flow)
@@ -151,6 +152,7 @@ cdef extern from "native/offload.h" nogil:
     int offload_add(offload_batch *b, uint8_t *packet, size_t length)
     int offload_next_sparse(offload_batch *b, sparse_line *line, uint64_t now, offload_write *w)
     int offload_next(offload_batch *b, offload_write *w)
+    bint offload_is_spent(offload_batch *b)
     void offload_single(offload_batch *b, uint32_t i, offload_write *w)
 
 cdef extern from "native/inner.h" nogil:
@@ -353,6 +355,7 @@ cdef struct LaneState:
     int tun_fd, ipv4_fd, ipv6_fd, stop_fd
     bint outbound, inbound     # which directions this thread carries
     bint vnet_header
+    bint ipv6_first            # of the two sockets, which share the receiver's slots
     bint tun_closed            # nothing is read from it any more
     uint32_t features          # OFFLOAD_*
     uint32_t max_segments      # 1 without UDP_SEGMENT
@@ -363,7 +366,7 @@ cdef struct LaneState:
     LaneCounters counters
     aead_item *items
     uint8_t *frames            # as read from the TUN: FRAMES_WAITING slots
-    WaitingFrame waiting_frames[32]
+    WaitingFrame waiting_frames[32]  # FRAMES_WAITING
     uint64_t frames_in         # how many ever stood in line; both are 0 again when nobody does
     uint64_t frames_out        # how many have left it
     sparse_line frame_line     # of frames for the network

@@ -803,10 +803,7 @@ cdef void lane_run(LaneState *lane) noexcept nogil:
         lane_enter(lane)
         if ready & READY_TUN or lane.frames_in != lane.frames_out:
             tun_batch(lane)
-        if ready & READY_IPV4:
-            udp_batch(lane, lane.ipv4_fd)
-        if ready & READY_IPV6:
-            udp_batch(lane, lane.ipv6_fd)
+        udp_batches(lane, ready)
         deliver(lane, BYTES_A_TURN)
         lane_leave(lane)
         ready = lane_wait(lane)
@@ -937,7 +934,7 @@ cdef void tun_frame(LaneState *lane, size_t length, OutboundBatch *b) noexcept n
         return
     lane.counters.tun_read_packets += f.segments
     w.flow = sparse_flow(f.packet, f.packet_length)
-    sparse_see(&lane.frame_line, w.flow, f.segments, lane.now)
+    sparse_see(&lane.frame_line, w.flow, f.packet, f.packet_length, f.segments, lane.now)
     if sparse_may_pass(&lane.frame_line, w.flow, f.segments):
         route_frame(lane, f, b)
     else:
@@ -1129,6 +1126,21 @@ cdef int find_runs(LaneState *lane, uint32_t count, Run *runs) noexcept nogil:
     return found
 
 
+cdef void note_packets(LaneState *lane, uint32_t count) noexcept nogil:
+    """Once for each run of one peer: when it went, and whether its key grows old.
+
+    Before it is sent: the answer may be here, on the other lane, before the system call returns.
+    """
+    cdef uint32_t start = 0, end
+    while start < count:
+        end = start + 1
+        while end < count and lane.packets[end].slot == lane.packets[start].slot:
+            end += 1
+        note_sent(&lane.table.slots[lane.packets[start].slot], lane.now, 0, True)
+        tell_rekey(lane, lane.packets[start].keypair, REKEY_AFTER_TIME)
+        start = end
+
+
 cdef void seal_packets(LaneState *lane, uint32_t count) noexcept nogil:
     """Runs of one key are sealed together."""
     cdef uint32_t start = 0, end
@@ -1218,21 +1230,6 @@ cdef void flush_messages(LaneState *lane, int queued) noexcept nogil:
             lane.counters.udp_sent += (m.length + m.segment_size - 1) // m.segment_size
 
 
-cdef void note_packets(LaneState *lane, uint32_t count) noexcept nogil:
-    """Once for each run of one peer: when it went, and whether its key grows old.
-
-    Before it is sent: the answer may be here, on the other lane, before the system call returns.
-    """
-    cdef uint32_t start = 0, end
-    while start < count:
-        end = start + 1
-        while end < count and lane.packets[end].slot == lane.packets[start].slot:
-            end += 1
-        note_sent(&lane.table.slots[lane.packets[start].slot], lane.now, 0, True)
-        tell_rekey(lane, lane.packets[start].keypair, REKEY_AFTER_TIME)
-        start = end
-
-
 cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noexcept nogil:
     """Told at most once a second for a keypair, until the core has replaced it."""
     if not (load_relaxed(&keypair.send_counter) > REKEY_AFTER_MESSAGES
@@ -1245,8 +1242,18 @@ cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noe
 
 # ---------------------------------------------------------------------------------- inbound
 
-cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
-    """Receive super-packets, as many as a call takes, open them, deliver."""
+cdef void udp_batches(LaneState *lane, int ready) noexcept nogil:
+    """One from each socket; whoever found no room goes first the next time there is some."""
+    cdef int first = READY_IPV6 if lane.ipv6_first else READY_IPV4
+    cdef int second = READY_IPV4 + READY_IPV6 - first
+    cdef bint has_received = ready & first and udp_batch(lane, first)
+    if ready & second and not udp_batch(lane, second) and has_received:
+        lane.ipv6_first = not lane.ipv6_first
+
+
+cdef bint udp_batch(LaneState *lane, int socket) noexcept nogil:
+    """Receive super-packets, as many as a call takes, open them, deliver; False if none came."""
+    cdef int fd = lane.ipv4_fd if socket == READY_IPV4 else lane.ipv6_fd
     cdef int received = udp_receive(lane.receiver, fd, oldest_message(lane)), i
     cdef uint32_t count = 0
     for i in range(received):
@@ -1258,6 +1265,7 @@ cdef void udp_batch(LaneState *lane, int fd) noexcept nogil:
         open_messages(lane, count)
     if lane.desk.count:
         send_replies(lane)
+    return received > 0
 
 
 cdef uint64_t oldest_message(LaneState *lane) noexcept nogil:
@@ -1421,7 +1429,7 @@ cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
     cdef InboundMessage *m
     place_items(lane, count)
     open_groups(lane)
-    begin_batch(lane)
+    begin_batch(lane, lane.messages_in)
     for i in range(count):
         m = &lane.messages_in[i]
         if not m.item.ok:
@@ -1491,7 +1499,7 @@ cdef void accept_packet(LaneState *lane, InboundMessage *m) noexcept nogil:
         inner_mark_congestion(m.payload)
     if offload_add(this_batch(lane), m.payload, <size_t>length) == OFFLOAD_FULL:
         end_batch(lane)
-        begin_batch(lane)
+        begin_batch(lane, m)
         offload_add(this_batch(lane), m.payload, <size_t>length)
 
 
@@ -1499,22 +1507,23 @@ cdef offload_batch *this_batch(LaneState *lane) noexcept nogil:
     return &lane.batches[lane.batches_in % BATCHES_WAITING].batch
 
 
-cdef void begin_batch(LaneState *lane) noexcept nogil:
-    """Where too many wait, the oldest does not any more."""
+cdef void begin_batch(LaneState *lane, InboundMessage *m) noexcept nogil:
+    """With this message, or a later one. Where too many wait, the oldest does not any more."""
     while lane.batches_in - lane.batches_out == BATCHES_WAITING - 1:
         write_next(lane)
-    lane.batches[lane.batches_in % BATCHES_WAITING].first_message = udp_first(lane.receiver)
+    lane.batches[lane.batches_in % BATCHES_WAITING].first_message = udp_number(
+        lane.receiver, m.datagram)
     offload_begin(this_batch(lane), lane.features)
 
 
 cdef void end_batch(LaneState *lane) noexcept nogil:
-    """Who may go first does; the others stand in line, but not for long if nobody is sought."""
+    """Who may go first does; the others stand in line. While nobody is sought it grows no longer."""
     cdef offload_write w
     while offload_next_sparse(this_batch(lane), &lane.write_line, lane.now, &w):
         deliver_one(lane, this_batch(lane), &w)
     lane.batches_in += 1
     if not sparse_is_sought(&lane.write_line, lane.now):
-        deliver(lane, EVERYTHING)
+        deliver(lane, UDP_RECEIVE_BYTES)
 
 
 cdef void deliver(LaneState *lane, uint64_t most) noexcept nogil:
@@ -1527,14 +1536,16 @@ cdef void deliver(LaneState *lane, uint64_t most) noexcept nogil:
 
 
 cdef size_t write_next(LaneState *lane) noexcept nogil:
-    """The write that has waited longest; without one, the oldest batch is done with."""
+    """The write that has waited longest; with its last one a batch is done with."""
     cdef offload_batch *batch = &lane.batches[lane.batches_out % BATCHES_WAITING].batch
     cdef offload_write w
+    cdef size_t written = 0
     if offload_next(batch, &w):
         deliver_one(lane, batch, &w)
-        return w.bytes
-    lane.batches_out += 1
-    return 0
+        written = w.bytes
+    if offload_is_spent(batch):
+        lane.batches_out += 1
+    return written
 
 
 cdef void deliver_one(LaneState *lane, offload_batch *batch, offload_write *w) noexcept nogil:

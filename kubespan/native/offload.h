@@ -235,6 +235,9 @@ int offload_next_sparse(struct offload_batch *b, struct sparse_line *line, uint6
  */
 int offload_next(struct offload_batch *b, struct offload_write *w);
 
+/* Whether offload_next has nothing more to give. */
+int offload_is_spent(struct offload_batch *b);
+
 /*
  * The i-th packet of the write that was given last stands in w, whole and as it was added: the
  * way out for a TUN that refuses a joined packet (EINVAL on some kernels; then begin further

@@ -3,7 +3,7 @@
 
 #include "offload_wire.h"
 
-enum { PROTOCOL_ICMP = 1, PROTOCOL_ICMPV6 = 58, PORTS = 4 };
+enum { PROTOCOL_ICMPV6 = 58, PORTS = 4 };
 
 static uint64_t mix(uint64_t hash, const uint8_t *p, size_t bytes)
 {
@@ -14,14 +14,15 @@ static uint64_t mix(uint64_t hash, const uint8_t *p, size_t bytes)
 }
 
 /* What stands behind the addresses tells flows of the same two hosts apart. */
-static int flow_of(uint64_t addresses, unsigned protocol, const uint8_t *transport, const uint8_t *end)
+static int flow_of(uint64_t addresses, unsigned version, unsigned protocol, const uint8_t *transport,
+                   const uint8_t *end)
 {
     uint64_t hash = addresses ^ protocol;
     if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) {
         if (end - transport < PORTS)
             return SPARSE_STRANGER;
         hash = mix(hash, transport, PORTS);
-    } else if (protocol != PROTOCOL_ICMP && protocol != PROTOCOL_ICMPV6) {
+    } else if (version == 6 && protocol != PROTOCOL_ICMPV6) {
         return SPARSE_STRANGER;
     }
     return (int)(hash % SPARSE_FLOWS);
@@ -37,31 +38,54 @@ int sparse_flow(const uint8_t *packet, size_t length)
         if (get16(packet + IPV4_FRAGMENT) & IPV4_FRAGMENTED || header < IPV4_HEADER || header > length)
             return SPARSE_STRANGER;
         hash = mix(hash, packet + IPV4_ADDRESSES, 8);
-        return flow_of(hash, packet[IPV4_PROTOCOL], packet + header, packet + length);
+        return flow_of(hash, version, packet[IPV4_PROTOCOL], packet + header, packet + length);
     }
     if (version == 6 && length >= IPV6_HEADER) {
         for (unsigned i = 0; i < 32; i += 8)
             hash = mix(hash, packet + IPV6_ADDRESSES + i, 8);
-        return flow_of(hash, packet[IPV6_NEXT_HEADER], packet + IPV6_HEADER, packet + length);
+        return flow_of(hash, version, packet[IPV6_NEXT_HEADER], packet + IPV6_HEADER, packet + length);
     }
     return SPARSE_STRANGER;
 }
 
 static int is_recent(uint64_t at, uint64_t now) { return at && now - at < SPARSE_MEMORY; }
 
-void sparse_see(struct sparse_line *line, int flow, uint32_t packets, uint64_t now)
+/* A TCP segment that says only how far its sender has read. */
+static int is_acknowledgement(const uint8_t *packet, size_t length)
+{
+    int is_ipv4 = packet[0] >> 4 == 4;
+    size_t at = is_ipv4 ? (packet[0] & 0x0f) * 4u : IPV6_HEADER;
+
+    if (packet[is_ipv4 ? IPV4_PROTOCOL : IPV6_NEXT_HEADER] != PROTOCOL_TCP || length < at + TCP_HEADER)
+        return 0;
+    const uint8_t *tcp = packet + at;
+    return (tcp[TCP_FLAGS] & (TCP_SYN | TCP_FIN | TCP_RST)) == 0 && length == at + (tcp[TCP_OFFSET] >> 4) * 4u;
+}
+
+static void count(struct sparse_state *s, uint32_t packets, uint64_t now)
+{
+    s->seen = s->seen_at == now ? s->seen + 1 : 1;
+    s->seen_at = now;
+    if (packets > 1 || s->seen >= SPARSE_MANY)
+        s->bulk_at = now;
+}
+
+void sparse_see(struct sparse_line *line, int flow, const uint8_t *packet, size_t length, uint32_t packets,
+                uint64_t now)
 {
     if (flow == SPARSE_STRANGER)
         return;
+    count(&line->flows[flow], packets, now);
     if (packets > 1)
-        line->bulk_at[flow] = line->any_bulk_at = now;
-    else if (is_recent(line->any_bulk_at, now) && !is_recent(line->bulk_at[flow], now))
+        line->bulk_at = now;
+    else if (is_recent(line->bulk_at, now) && !is_recent(line->flows[flow].bulk_at, now)
+             && !is_acknowledgement(packet, length))
         line->sought_until = now + SPARSE_MEMORY;
 }
 
 int sparse_may_pass(const struct sparse_line *line, int flow, uint32_t packets)
 {
-    return packets == 1 && flow != SPARSE_STRANGER && !line->strangers && !line->waiting[flow];
+    return packets == 1 && flow != SPARSE_STRANGER && !line->strangers && !line->flows[flow].waiting;
 }
 
 void sparse_wait(struct sparse_line *line, int flow)
@@ -69,7 +93,7 @@ void sparse_wait(struct sparse_line *line, int flow)
     if (flow == SPARSE_STRANGER)
         line->strangers++;
     else
-        line->waiting[flow]++;
+        line->flows[flow].waiting++;
 }
 
 void sparse_leave(struct sparse_line *line, int flow)
@@ -77,7 +101,7 @@ void sparse_leave(struct sparse_line *line, int flow)
     if (flow == SPARSE_STRANGER)
         line->strangers--;
     else
-        line->waiting[flow]--;
+        line->flows[flow].waiting--;
 }
 
 int sparse_is_sought(const struct sparse_line *line, uint64_t now)

@@ -33,7 +33,7 @@ struct udp_receiver {
     struct udp_datagram datagrams[UDP_RECEIVE_SLOTS];
     uint8_t *memory;
     int most;       /* messages that the next call takes */
-    uint64_t first; /* number of the first message of the last call; its slot is the rest of the division */
+    uint64_t first; /* number of the first message of the last call; its slot is that modulo UDP_RECEIVE_SLOTS */
     uint64_t next;  /* number that the next one gets */
 };
 
@@ -189,11 +189,14 @@ int udp_receive(struct udp_receiver *r, int fd, uint64_t keep)
     return n;
 }
 
-uint64_t udp_first(const struct udp_receiver *r) { return r->first; }
-
 struct udp_datagram *udp_received(struct udp_receiver *r, int i)
 {
     return &r->datagrams[r->first % UDP_RECEIVE_SLOTS + (uint64_t)i];
+}
+
+uint64_t udp_number(const struct udp_receiver *r, const struct udp_datagram *d)
+{
+    return r->first + (uint64_t)(d - r->datagrams) - r->first % UDP_RECEIVE_SLOTS;
 }
 
 /* ---- send ---- */

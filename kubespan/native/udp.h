@@ -53,10 +53,9 @@ void udp_receiver_free(struct udp_receiver *r);
  * no room, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are, what is
  * older may be overwritten, and where nothing is kept numbers begin anew. Truncated messages have length 0. */
 int udp_receive(struct udp_receiver *r, int fd, uint64_t keep);
-/* The number of the first message that the last call read. */
-uint64_t udp_first(const struct udp_receiver *r);
-/* Of those that the last call read. */
+/* Of those that the last call read, and its number. */
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);
+uint64_t udp_number(const struct udp_receiver *r, const struct udp_datagram *d);
 
 /* One send: `length` bytes as datagrams of segment_size bytes (the last may be shorter), gathered from `count` parts,
  * each of which begins with a datagram and ends with one. */

@@ -80,6 +80,7 @@ class Bench:
         initiator: bool,
         start: bool = True,
         tcp_offload: bool = False,
+        ipv6: socket.socket | None = None,
     ) -> None:
         self.vnet_header = vnet_header
         self.tun, lane_tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -116,6 +117,7 @@ class Bench:
             LaneOptions(
                 lane_tun.fileno(),
                 self.ours.fileno(),
+                ipv6.fileno() if ipv6 else -1,
                 vnet_header=vnet_header,
                 tcp_offload=tcp_offload,
                 single=single,

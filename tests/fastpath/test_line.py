@@ -11,19 +11,26 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from kubespan.wireguard.keypair import PureKeypair
 from tests.fastpath.inner_packet import Inner, stream
 from tests.fastpath.naive_offload import TCP, UDP
 from tests.fastpath.offload_library import OffloadLibrary
 from tests.fastpath.test_lanes import (
     ECHO,
+    OURS,
     SO_RCVBUFFORCE,
     SO_SNDBUFFORCE,
     SOL_UDP,
+    THEIR_INDEX,
+    THEIRS,
     UDP_GRO,
     Bench,
+    boot,
     ipv4,
     tcp_frame,
 )
@@ -39,8 +46,20 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> OffloadLibrary:
     return OffloadLibrary(tmp_path_factory.mktemp("offload"))
 
 
+@pytest.fixture
+def ipv6() -> Iterator[socket.socket | None]:
+    """Our other socket, where there is IPv6."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind(("::1", 0))
+        except OSError:
+            yield None
+        else:
+            yield one
+
+
 @pytest.fixture(params=[True, False], ids=["one thread", "two threads"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, ipv6: socket.socket | None) -> Iterator[Bench]:
     one = Bench(
         single=request.param,
         vnet_header=True,
@@ -48,6 +67,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         initiator=True,
         start=False,
         tcp_offload=True,
+        ipv6=ipv6,
     )
     one.establish()
     one.path.mtu = 65535
@@ -82,14 +102,18 @@ def traffic(chance: random.Random, *, strangers: bool) -> list[bytes]:
 
 
 def send_trains(bench: Bench, packets: list[bytes], chance: random.Random) -> None:
-    """Seal them at one size, glued as a sender with UDP_SEGMENT does."""
-    control = [(SOL_UDP, UDP_SEGMENT, struct.pack("H", INNER + 32))]
     at = 0
     while at < len(packets):
         train = packets[at : at + chance.randint(2, TRAIN)]
-        sealed = [bench.twin.seal(packet.ljust(INNER, b"\0")) for packet in train]
-        bench.peer.sendmsg([b"".join(sealed)], control, 0, bench.ours.getsockname())
+        send_train(bench, train)
         at += len(train)
+
+
+def send_train(bench: Bench, train: list[bytes], size: int = INNER) -> None:
+    """Sealed at one size and glued, as a sender with UDP_SEGMENT does."""
+    control = [(SOL_UDP, UDP_SEGMENT, struct.pack("H", size + 32))]
+    sealed = [bench.twin.seal(packet.ljust(size, b"\0")) for packet in train]
+    bench.peer.sendmsg([b"".join(sealed)], control, 0, bench.ours.getsockname())
 
 
 def by_flow(packets: list[bytes]) -> dict[bytes, list[bytes]]:
@@ -115,7 +139,103 @@ def test_all_comes_in_and_every_flow_in_order(
     while len(came) < len(packets):
         came += library.split(bench.tun.recv(1 << 17))
     assert by_flow(came) == by_flow(packets)
-    assert (came != packets) is True, "somebody has passed"
+    assert came != packets, "somebody has passed"
     sent = [bench.opened_at_peer() for _ in range(2100)]
     sequences = [struct.unpack("!I", p[24:28])[0] for p in sent if p[9] == TCP]
     assert sequences == [1368 * number for number in range(2000)]
+
+
+SLOTS = 64  # of messages received, and of batches that were opened
+
+
+def long_trains(bench: Bench, size: int, packets: int) -> list[list[bytes]]:
+    """As many messages as are received at once, each a batch of its own and one write."""
+    inner = Inner(payload=bytes(size))
+    sequences = (1000 + number * packets * size for number in range(SLOTS))
+    return [stream(replace(inner, sequence=at), packets, size) for at in sequences]
+
+
+def test_a_line_as_long_as_it_can_be_is_in_order(bench: Bench, library: OffloadLibrary) -> None:
+    trains = long_trains(bench, 860, 64)
+    first, second, *rest = trains[0]
+    for train in ([first, ECHO, second], rest, *trains[1:]):
+        send_train(bench, train, 912)
+    bench.lanes.start()
+    came: list[bytes] = []
+    bench.tun.settimeout(5.0)
+    while len(came) < 1 + SLOTS * 64:
+        came += library.split(bench.tun.recv(1 << 17))
+    sequences = [struct.unpack("!I", p[24:28])[0] for p in came if p[9] == TCP]
+    assert sequences == [1000 + 860 * number for number in range(SLOTS * 64)]
+
+
+@pytest.mark.parametrize("is_sought", [True, False])
+def test_what_came_later_is_looked_through_between_two_writes(
+    bench: Bench, library: OffloadLibrary, is_sought: bool
+) -> None:
+    """Only while somebody is sought; else bulk is written as it is opened, and nobody passes it."""
+    trains = long_trains(bench, 1300, TRAIN)
+    if is_sought:
+        trains[0].insert(1, ECHO)
+    late = ipv4("10.0.0.1", "10.0.0.2", b"late", protocol=1)
+    for train in (*trains, [late]):
+        send_train(bench, train[:TRAIN])
+    bench.lanes.start()
+    bench.tun.settimeout(5.0)
+    writes = 0
+    while late not in library.split(bench.tun.recv(1 << 17)):
+        writes += 1
+
+    assert writes < SLOTS // 2 if is_sought else writes == SLOTS
+
+
+def test_neither_socket_is_kept_waiting_by_the_other(
+    bench: Bench, library: OffloadLibrary, ipv6: socket.socket | None
+) -> None:
+    """What one has received takes up the slots for as long as it stands in line."""
+    if ipv6 is None:
+        pytest.skip("no IPv6 here")
+    bench.ours.setsockopt(SOL_UDP, UDP_GRO, 0)
+    for number in range(60):
+        for packet in (*stream(Inner(sequence=number * 30000), 30, 1000), ECHO):
+            bench.from_peer(packet)
+    late = ipv4("10.0.0.1", "10.0.0.2", b"late", protocol=1)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer6:
+        peer6.sendto(bench.twin.seal(late), ipv6.getsockname())
+    bench.lanes.start()
+    bench.tun.settimeout(5.0)
+    before = 0
+    while late not in (packets := library.split(bench.tun.recv(1 << 17))):
+        before += len(packets)
+    assert before <= 3 * SLOTS
+
+
+def second_session(bench: Bench) -> PureKeypair:
+    """The other peer has one, too, with the same keys; the answer opens what we send under it."""
+    session: Any = {"local_index": 101, "remote_index": 102, "created_at": boot()}
+    keypair = bench.path.create_keypair(
+        send_key=OURS, receive_key=THEIRS, is_initiator=True, **session
+    )
+    bench.other.endpoint = bench.address(bench.peer)
+    bench.other.install(None, keypair, None)
+    return PureKeypair(send_key=THEIRS, receive_key=OURS, is_initiator=False, **session)
+
+
+def test_a_full_batch_has_room_for_who_passes_and_who_is_let_out(bench: Bench) -> None:
+    """Many small packets at once, of two peers in turn, while much larger ones stand in line."""
+    twins = {THEIR_INDEX: bench.twin, 102: second_session(bench)}
+    bench.from_system(*tcp_frame(0, 1368, 40))
+    bench.from_system(ECHO)
+    for number in range(1, 40):
+        bench.from_system(*tcp_frame(number * 54720, 1368, 40))
+    for number in range(1200):
+        to = ("10.0.0.2", "10.9.0.2")[number % 2]
+        bench.from_system(ipv4("10.0.0.1", to, struct.pack("!I", number), protocol=1))
+    bench.lanes.start()
+    sent = [bench.at_peer() for _ in range(40 * 40 + 1 + 1200)]
+    came = [bytes(twins[struct.unpack("<I", each[4:8])[0]].open(each)) for each in sent]
+    sequences = [struct.unpack("!I", p[24:28])[0] for p in came if p[9] == TCP]
+    assert sequences == [1368 * number for number in range(1600)]
+    numbers = [struct.unpack("!I", p[20:24])[0] for p in came if p[9] == 1 and p[20:24] != b"echo"]
+    assert sorted(numbers) == list(range(1200))
+    assert [n for n in numbers if n % 2] == list(range(1, 1200, 2))

@@ -18,9 +18,11 @@ from tests.fastpath.offload_library import NATIVE, OffloadLibrary, compiler
 STRANGER = -1
 FLOWS = 1024
 MEMORY = 250 * 10**6
+MANY = 8
 START = 5 * MEMORY
 SIZE = "#include <sparse.h>\nconst size_t size_of_line = sizeof(struct sparse_line);\n"
 BOTH = 3
+DATAGRAM = Inner(protocol=UDP).build()
 
 
 class Sparse:
@@ -43,8 +45,11 @@ class Sparse:
         memory = (ctypes.c_uint8 * len(packet)).from_buffer_copy(packet)
         return int(self._c.sparse_flow(memory, ctypes.c_size_t(len(packet))))
 
-    def see(self, flow: int, packets: int, now: int) -> None:
-        self._c.sparse_see(self._line, flow, packets, ctypes.c_uint64(now))
+    def see(self, flow: int, packets: int, now: int, packet: bytes = b"") -> None:
+        packet = packet or DATAGRAM
+        memory = (ctypes.c_uint8 * len(packet)).from_buffer_copy(packet)
+        length, at = ctypes.c_size_t(len(packet)), ctypes.c_uint64(now)
+        self._c.sparse_see(self._line, flow, memory, length, packets, at)
 
     def may_pass(self, flow: int, packets: int = 1) -> bool:
         return bool(self._c.sparse_may_pass(self._line, flow, packets))
@@ -133,11 +138,21 @@ def test_ip_options_do_not_hide_the_ports(sparse: Sparse) -> None:
         echo(4, b"")[:6] + b"\x20\x00" + echo(4, b"")[8:],
         Inner(version=6, extensions=destination_options(TCP)).build(),
         WHOLE6[:6] + bytes([44]) + WHOLE6[7:],
-        WHOLE4[:9] + bytes([47]) + WHOLE4[10:],
+        WHOLE6[:6] + bytes([50]) + WHOLE6[7:],
     ],
 )
 def test_what_cannot_be_told_is_a_stranger(sparse: Sparse, packet: bytes) -> None:
     assert sparse.flow(packet) == STRANGER
+
+
+@pytest.mark.parametrize("protocol", [4, 47, 50, 132])
+def test_other_protocols_of_ipv4_are_flows_by_address(sparse: Sparse, protocol: int) -> None:
+    one, other = (
+        whole[:9] + bytes([protocol]) + whole[10:]
+        for whole in (WHOLE4, Inner(flow=2, payload=b"other").build())
+    )
+    assert sparse.flow(one) == sparse.flow(other) != STRANGER
+    assert sparse.flow(one) != sparse.flow(WHOLE4)
 
 
 @given(st.binary(max_size=80))
@@ -188,6 +203,51 @@ def test_nobody_gains_by_looking(sparse: Sparse, flow: int, after: int) -> None:
     sparse.see(2, 40, START)
     sparse.see(flow, 1, START + after)
     assert not sparse.is_sought(START + after)
+
+
+TIMESTAMPS = bytes([1, 1, 8, 10]) + bytes(8)
+ACK, SYN, FIN, RST = 0x10, 0x02, 0x01, 0x04
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    ("flags", "payload", "asks"),
+    [
+        (ACK, b"", False),
+        (ACK | 0xC0, b"", False),
+        (ACK, b"k", True),
+        (SYN, b"", True),
+        (SYN | ACK, b"", True),
+        (FIN | ACK, b"", True),
+        (RST, b"", True),
+    ],
+)
+@pytest.mark.parametrize("options", [b"", TIMESTAMPS], ids=["plain", "timestamps"])
+def test_an_acknowledgement_asks_for_nothing(
+    sparse: Sparse, version: int, flags: int, payload: bytes, asks: bool, options: bytes
+) -> None:
+    inner = Inner(version=version, flags=flags, payload=payload, options=options)
+    sparse.see(2, 40, START)
+    sparse.see(1, 1, START + 5, inner.build())
+    assert sparse.is_sought(START + 5) is asks
+
+
+def test_many_single_packets_at_once_are_bulk_as_well(sparse: Sparse) -> None:
+    """Otherwise a sender of datagrams without offload would be looked for as long as it sends."""
+    sparse.see(2, 40, START)
+    for _ in range(MANY):
+        sparse.see(1, 1, START)
+    assert sparse.is_sought(START + MEMORY - 1)
+    sparse.see(1, 1, START + MEMORY - 1)
+    assert not sparse.is_sought(START + MEMORY)
+    assert sparse.may_pass(1)
+
+
+def test_single_packets_now_and_then_stay_lone_however_many(sparse: Sparse) -> None:
+    for number in range(3 * MANY):
+        sparse.see(2, 40, START + number)
+        sparse.see(1, 1, START + number)
+    assert sparse.is_sought(START + number + MEMORY - 1)
 
 
 def test_bulk_that_ended_is_forgotten(sparse: Sparse) -> None:

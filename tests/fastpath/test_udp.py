@@ -42,7 +42,7 @@ class Receiver:
         self._c = ctypes.CDLL(str(library))
         self._c.udp_receiver_new.restype = ctypes.c_void_p
         self._c.udp_received.restype = ctypes.c_void_p
-        self._c.udp_first.restype = ctypes.c_uint64
+        self._c.udp_number.restype = ctypes.c_uint64
         self._state = ctypes.c_void_p(self._c.udp_receiver_new())
         self._here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._here.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
@@ -68,10 +68,10 @@ class Receiver:
         """How many one call took."""
         return int(self._c.udp_receive(self._state, self._here.fileno(), ctypes.c_uint64(keep)))
 
-    @property
-    def first(self) -> int:
-        """The number of the first message of the last call."""
-        return int(self._c.udp_first(self._state))
+    def number(self, at: int) -> int:
+        """The number of a message of the last call."""
+        datagram = ctypes.c_void_p(self._c.udp_received(self._state, at))
+        return int(self._c.udp_number(self._state, datagram))
 
     def message(self, number: int) -> Datagram:
         """Where a message of the last call lies."""
@@ -126,13 +126,14 @@ def test_an_empty_datagram_is_taken_too(receiver: Receiver) -> None:
 def test_what_is_kept_stays_where_it_is(receiver: Receiver) -> None:
     """Messages 2 to 62 are kept: there is room for 63, then for 64 and 65, which overwrite two."""
     receiver.send(*(bytes([number]) * 9 for number in range(100)))
-    assert [receiver.receive(), receiver.first] == [SLOTS, 0]
+    assert [receiver.receive(), receiver.number(0), receiver.number(9)] == [SLOTS, 0, 9]
     kept = [receiver.message(number) for number in range(SLOTS)]
-    assert [receiver.receive(keep=0), receiver.receive(keep=2), receiver.first] == [0, 2, SLOTS]
+    assert [receiver.receive(keep=0), receiver.receive(keep=2)] == [0, 2]
+    assert [receiver.number(0), receiver.number(1)] == [SLOTS, SLOTS + 1]
     assert [receiver.message(number).bytes() for number in range(2)] == [b"@" * 9, b"A" * 9]
     assert [one.bytes() for one in kept[2:]] == [bytes([n]) * 9 for n in range(2, SLOTS)]
     assert receiver.receive(keep=2) == 0
-    assert [receiver.receive(), receiver.first] == [100 - SLOTS - 2, 0]
+    assert [receiver.receive(), receiver.number(0)] == [100 - SLOTS - 2, 0]
 
 
 def test_a_call_ends_where_the_slots_do(receiver: Receiver) -> None:
@@ -140,4 +141,4 @@ def test_a_call_ends_where_the_slots_do(receiver: Receiver) -> None:
     assert receiver.receive() == SLOTS - 4
     receiver.send(*[SMALL] * 20)
     taken = [receiver.receive(keep=SLOTS - 4), receiver.receive(keep=SLOTS - 4)]
-    assert [*taken, receiver.first] == [4, 16, SLOTS]
+    assert [*taken, receiver.number(0)] == [4, 16, SLOTS]
