@@ -45,7 +45,7 @@ class Steersman:
     ) -> None:
         self._log = log
         self._hear = hear
-        self._applier = Applier(log, index, self._note)
+        self._applier = Applier(log, index, self._hear_of_itself)
         self._plan: NetworkPlan | None = None
         self._applied: NetworkPlan | None = None
         self._is_due = asyncio.Event()
@@ -110,7 +110,6 @@ class Steersman:
             await asyncio.gather(self._steering, return_exceptions=True)
         if remove:
             self._note(await self._applier.remove())
-            self._hear(False)
         await self._applier.stop()
 
     async def _steer(self) -> None:
@@ -133,6 +132,12 @@ class Steersman:
     def _hear_guarded(self, wanted: IPSet) -> None:
         if self._become(wanted):
             self._hear(True)
+
+    def _hear_of_itself(self, report: Report) -> None:
+        """Hear what the applier did without being asked to."""
+        was_steering = self.is_steering
+        self._note(report)
+        self._hear(self.is_steering is not was_steering)
 
     def _become(self, steered: IPSet) -> bool:
         """Whether that is anything else than before."""

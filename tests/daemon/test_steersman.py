@@ -37,6 +37,8 @@ class Kernel:
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.is_guarding = False
+        self.tell: Callable[[Report], object] = lambda _: None
+        """What the steersman hears by of what was done without it."""
 
     def start(self) -> None:
         pass
@@ -194,10 +196,42 @@ def test_it_is_steered_as_soon_as_nothing_goes_out_in_clear(
         await until(lambda: len(heard) == 4)
         one.follow(replace(PLAN, steered=(B,)))
         await until(lambda: len(heard) == 5)
+        # Where it was not told before the end, more is steered then.
+        kernel.is_guarding = False
+        one.follow(replace(PLAN, steered=(B, C)))
+        await until(lambda: len(heard) == 6)
         await one.stop(remove=False)
 
     asyncio.run(scenario())
-    assert [is_news for is_news, _ in heard] == [True, True, True, False, False]
+    assert [is_news for is_news, _ in heard] == [True, True, True, False, False, True]
+
+
+def test_what_is_put_right_without_it_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[bool, bool]] = []
+
+    async def scenario() -> None:
+        kernel = Kernel()
+
+        def applier(_: object, __: object, tell: Callable[[Report], object]) -> Kernel:
+            kernel.tell = tell
+            return kernel
+
+        monkeypatch.setattr(steersmen, "Applier", applier)
+        log = create_log(logging.CRITICAL, io.StringIO())
+        one = Steersman(log, lambda: 0, lambda is_news: heard.append((is_news, one.is_steering)))
+        one.start()
+        leak = Failure("load", 1, "not permitted")
+        kernel.report = Report(failures=(leak,), leaks=(leak,))
+        one.follow(replace(PLAN, steered=(A,)))
+        await until(lambda: bool(heard))
+        # Half a minute later, then somebody else's doing, and what makes it no better or worse.
+        kernel.tell(Report(done=("load",)))
+        kernel.tell(kernel.report)
+        kernel.tell(replace(kernel.report, done=("add rule",)))
+        await one.stop(remove=True)
+
+    asyncio.run(scenario())
+    assert heard == [(True, False), (True, True), (True, False), (False, False)]
 
 
 def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
