@@ -56,7 +56,7 @@ class IPSet:
         return IPSet(tuple(rest for piece in self.ranges for rest in other.cut_out_of(piece)))
 
     def __and__(self, other: IPSet) -> IPSet:
-        return self - (self - other)
+        return IPSet(tuple(_shared(self.ranges, other.ranges)))
 
     def __contains__(self, address: IPAddress) -> bool:
         value = int(address)
@@ -123,3 +123,20 @@ def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
             joined = piece
     if joined is not None:
         yield joined
+
+
+def _shared(ones: tuple[Range, ...], others: tuple[Range, ...]) -> Iterator[Range]:
+    """What two ascending lists have in common, ascending."""
+    i = j = 0
+    while i < len(ones) and j < len(others):
+        one, other = ones[i], others[j]
+        if one == other:  # nearly all of two plans that follow each other
+            yield one
+            i, j = i + 1, j + 1
+            continue
+        if _overlap(one, other):
+            yield Range(one.version, max(one.first, other.first), min(one.last, other.last))
+        if (one.version, one.last) < (other.version, other.last):
+            i += 1
+        else:
+            j += 1
