@@ -201,8 +201,10 @@ class MeshNode:
             self.announcing.save(self.discovering.affiliates, is_heard=self.discovering.is_heard)
         farewell = asyncio.ensure_future(self.discovering.stop())
         self._underlay.stop()
-        await self.steersman.stop(remove=self._left.is_set())
+        await self.steersman.rest()
+        # Who is heard to the end is answered in clear once nothing is steered.
         await self.plane.close()
+        await self.steersman.stop(remove=self._left.is_set())
         await farewell
 
     # Looking, and doing what follows.

@@ -102,12 +102,20 @@ class Steersman:
         """
         return self._applied is not None and not self.report.leaks
 
-    async def stop(self, *, remove: bool) -> None:
-        """End; take everything back, or leave members' packets refused."""
+    async def rest(self) -> None:
+        """Bring nothing to the kernel any more: packets for members go on as they do.
+
+        They are refused as soon as the mesh's link is gone.
+        """
         if self._steering is not None:
             self._steering.cancel()
             # What broke was told to whoever watches.
             await asyncio.gather(self._steering, return_exceptions=True)
+        await self._applier.rest()
+
+    async def stop(self, *, remove: bool) -> None:
+        """End; take everything back, or leave members' packets refused."""
+        await self.rest()
         if remove:
             self._note(await self._applier.remove())
         await self._applier.stop()

@@ -76,11 +76,15 @@ class Applier:
         self._kernel.start()
         self._keeping = self._loop.create_task(self._keep())
 
-    async def stop(self) -> None:
-        """End, and leave everything as it is: marked packets enter the mesh, or are refused."""
+    async def rest(self) -> None:
+        """Put nothing right any more: marked packets enter the mesh, or are refused."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Do the same, and end; everything is left as it is."""
+        await self.rest()
         self._kernel.stop()
 
     async def watch(self) -> None:

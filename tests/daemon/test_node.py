@@ -149,6 +149,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.removals: list[bool] = []
+        self.ended: list[str] = []
         self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
         self.steered = IPSet()
         self.hear: Callable[[bool], object] = lambda _: None
@@ -160,13 +161,17 @@ class Stub:
         pass
 
     async def close(self) -> None:
-        pass
+        self.ended.append("plane")
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
 
+    async def rest(self) -> None:
+        self.ended.append("steering anew")
+
     async def stop(self, *, remove: bool) -> None:
         self.removals.append(remove)
+        self.ended.append("steering")
 
 
 def heard_by(stub: Stub, hear: Callable[[bool], object]) -> Stub:
@@ -183,7 +188,7 @@ def run_with(
 
     async def scenario() -> None:
         log = create_log(logging.ERROR, io.StringIO())
-        monkeypatch.setattr(nodes, "require_nft", stub.close)
+        monkeypatch.setattr(nodes, "require_nft", stub.open)
         monkeypatch.setattr(nodes, "DataPlane", lambda *_: stub)
         monkeypatch.setattr(nodes, "Steersman", lambda _, __, hear: heard_by(stub, hear))
         monkeypatch.setattr(nodes, "UnderlayMonitor", lambda *_: Underlay())
@@ -208,6 +213,8 @@ def test_a_node_that_breaks_lets_nothing_out(
     with pytest.raises(InternalError, match="steering has ended"):
         run_with(stub, tmp_path, monkeypatch)
     assert stub.removals == [False]
+    # Who is heard to the end is answered in clear once nothing is steered.
+    assert stub.ended == ["steering anew", "plane", "steering"]
 
 
 def test_a_peer_is_let_in_as_soon_as_it_is_steered(

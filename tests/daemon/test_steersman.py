@@ -58,6 +58,9 @@ class Kernel:
     async def watch(self) -> None:
         await asyncio.Event().wait()
 
+    async def rest(self) -> None:
+        pass
+
     async def stop(self) -> None:
         self.is_stopped = True
 

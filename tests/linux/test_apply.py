@@ -258,6 +258,23 @@ def test_what_is_removed_stays_removed(namespace: Namespace, tun: Tun) -> None:
     steered(namespace, work)
 
 
+def test_who_rests_puts_nothing_right_and_lets_nothing_out(namespace: Namespace) -> None:
+    before = steering(namespace)
+
+    async def work(host: Steered) -> None:
+        made = namespace.inside(partial(create_tun, "kubespan"))
+        await host.applier.apply(PLAN)
+        await host.applier.rest()
+        os.close(made.descriptor)
+        await asyncio.sleep(0.2)
+        assert host.reports.empty()
+        assert steering(namespace)["routes"] == ["unreachable default proto static metric 27507"]
+        assert (await host.applier.remove()).failures == ()
+
+    assert steered(namespace, work).calls == []
+    assert steering(namespace) == before
+
+
 def test_what_a_dead_process_left_is_taken_over_or_removed(namespace: Namespace) -> None:
     clean = steering(namespace)
 

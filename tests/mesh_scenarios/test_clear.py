@@ -193,6 +193,22 @@ def test_a_node_that_is_killed_soon_and_finds_nobody_to_ask(mesh: Mesh) -> None:
     mesh.until("ben is up again", lambda: "ben" in ana.ups())
 
 
+def test_a_node_that_leaves_while_its_peer_talks(mesh: Mesh) -> None:
+    """Ana cannot be told, and goes on; what comes through her tunnel is not answered past it."""
+    ana, ben = pair(mesh)
+    mesh.up(ana, ben)
+    mesh.service.close()
+    with Wire(mesh) as wire:
+        flood = ana.namespace.start("ping", "-n", "-q", "-i", "0.002", "-w", "30", ben.address4)
+        mesh.until("ana talks", lambda: len(wire.datagrams()) > 100)
+        ben.leave()
+        flood.terminate()
+        flood.communicate()
+        assert wire.in_clear() == []
+    assert ben.leftovers() == {}
+    assert "steering" not in ben.said
+
+
 def test_a_peer_that_may_be_bypassed(mesh: Mesh) -> None:
     ana, ben = pair(mesh)
     mesh.hub.nft(WALL)
