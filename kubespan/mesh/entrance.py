@@ -8,20 +8,22 @@ addresses, never how they are cut into prefixes: other members' claims change th
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 
+EVERYWHERE: Final = IPSet.of(Prefix(4, 0, 0), Prefix(6, 0, 0))
+"""What is steered where whoever asks steers as soon as it is told to."""
 
-def unsteered_of(spec: KubeSpanPeerSpec, inside: IPSet, steered: IPSet | None) -> IPSet:
+
+def unsteered_of(spec: KubeSpanPeerSpec, inside: IPSet, steered: IPSet) -> IPSet:
     """Return what of a peer's addresses would be answered in clear.
 
     `inside` is the mesh's own subnet, to which a route leads anyhow; `steered` is where else
-    packets go into the mesh, None for everywhere.
+    packets go into the mesh.
     """
-    if steered is None:
-        return IPSet()
     return IPSet.of(*spec.allowed_ips) - inside - steered
 
 

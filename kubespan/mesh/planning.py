@@ -38,7 +38,6 @@ class InterfacePlanner:
         self._identity = identity
         self._preshared_key = PresharedKey(secret.raw)
         self._inside = IPSet.of(identity.subnet)
-        self._is_forced = True
         self._peers: dict[PublicKey, _Planned] = {}
 
     def interface_config(
@@ -46,34 +45,32 @@ class InterfacePlanner:
         specs: Sequence[KubeSpanPeerSpec],
         statuses: Statuses,
         listen_port: int,
-        steered: IPSet | None = None,
+        steered: IPSet,
         *,
         force_routing: bool = True,
     ) -> InterfaceConfig:
         """Return what the WireGuard interface should be.
 
-        `steered` is where packets go into the mesh by now, besides its own subnet; None for
-        everywhere. Who waits for that is looked at again when it is another value. Without
-        `force_routing` nothing of it counts for one that is not up (`to_steer`): what another had
-        until now may still be in it, and is given up in this very look.
+        `steered` is where packets go into the mesh by now, besides its own subnet. Who waits for
+        that is looked at again when it is another value. Nothing of it counts for one that is to
+        be steered no more (`to_steer`), nor what it had: this very look gives that up.
         """
-        if self._is_forced and not force_routing:
-            self._forget_silent(statuses)
-        by_silent = steered if steered is None or force_routing else NOTHING
         peers: dict[PublicKey, _Planned] = {}
         for spec in specs:
             status = statuses.get(spec.public_key)
             planned = self._peers.get(spec.public_key)
-            by_now = steered if _is_up(status) else by_silent
+            is_steered = _is_steered(status, force_routing=force_routing)
+            by_now = steered if is_steered else NOTHING
             if (
                 planned is None
                 or planned.spec is not spec
                 or planned.status is not status
+                or planned.is_steered is not is_steered
                 or (planned.waits_with is not None and planned.waits_with is not by_now)
             ):
-                planned = self._planned(spec, status, planned, by_now)
+                planned = self._planned(spec, status, planned, by_now, is_steered=is_steered)
             peers[spec.public_key] = planned
-        self._peers, self._is_forced = peers, force_routing
+        self._peers = peers
         ordered = sorted(peers.items(), key=lambda item: item[0].raw)
         return InterfaceConfig(
             self._identity.private_key,
@@ -90,43 +87,40 @@ class InterfacePlanner:
             if planned.shown is not planned.status and planned.shown is not None
         }
 
-    def _forget_silent(self, statuses: Statuses) -> None:
-        """Forget what those have that are not up: from now on it is steered for nobody."""
-        self._peers = {
-            key: planned for key, planned in self._peers.items() if _is_up(statuses.get(key))
-        }
-
     def _planned(
         self,
         spec: KubeSpanPeerSpec,
         status: KubeSpanPeerStatus | None,
         former: _Planned | None,
-        steered: IPSet | None,
+        steered: IPSet,
+        *,
+        is_steered: bool,
     ) -> _Planned:
-        given, unsteered = self._let_in(spec, status, former, steered)
+        given, unsteered = self._let_in(spec, status, former, steered, keeps=is_steered)
         was = former.shown.state if former is not None and former.shown is not None else UNKNOWN
         seen = shown(status, was, unsteered) if status is not None else None
         is_waiting = given is not spec or seen is not status
         is_kept = former is not None and former.status is status and former.given == given
         config = former.config if former is not None and is_kept else _peer_config(given, status)
         waits_with = steered if is_waiting else None
-        return _Planned(spec, status, unsteered, given, seen, waits_with, config)
+        return _Planned(spec, status, is_steered, unsteered, given, seen, waits_with, config)
 
     def _let_in(
         self,
         spec: KubeSpanPeerSpec,
         status: KubeSpanPeerStatus | None,
         former: _Planned | None,
-        steered: IPSet | None,
+        steered: IPSet,
+        *,
+        keeps: bool,
     ) -> tuple[KubeSpanPeerSpec, IPSet]:
         """Return a spec as it is let in, and what of it is unsteered if that matters."""
-        if former is None:
-            had: tuple[Prefix, ...] = ()
-            was_up = False
-        elif former.spec is spec and steered is not None and former.waits_with is steered:
-            return former.given, former.unsteered
-        else:
-            had, was_up = former.given.allowed_ips, _is_up(former.shown)
+        had: tuple[Prefix, ...] = ()
+        was_up = False
+        if former is not None:
+            if former.spec is spec and former.waits_with is steered:
+                return former.given, former.unsteered
+            had, was_up = former.given.allowed_ips if keeps else (), _is_up(former.shown)
         becomes_up = _is_up(status) and not was_up
         matters = becomes_up or had != spec.allowed_ips
         unsteered = unsteered_of(spec, self._inside, steered) if matters else NOTHING
@@ -148,7 +142,7 @@ def to_steer(
     wanted = [
         prefix
         for spec in specs
-        if force_routing or _is_up(statuses.get(spec.public_key))
+        if _is_steered(statuses.get(spec.public_key), force_routing=force_routing)
         for prefix in spec.allowed_ips
     ]
     return tuple(_outside(subnet, wanted))
@@ -160,6 +154,9 @@ class _Planned:
 
     spec: KubeSpanPeerSpec
     status: KubeSpanPeerStatus | None
+    is_steered: bool
+    """Whether packets for it should go into the mesh."""
+
     unsteered: IPSet
     """What of it would be answered in clear, as far as that was asked."""
 
@@ -189,6 +186,11 @@ def _others(endpoints: tuple[Endpoint, ...], endpoint: Endpoint | None) -> tuple
 
 def _is_up(status: KubeSpanPeerStatus | None) -> bool:
     return status is not None and status.state is PeerState.UP
+
+
+def _is_steered(status: KubeSpanPeerStatus | None, *, force_routing: bool) -> bool:
+    """Whether packets for a peer should go into the mesh."""
+    return force_routing or _is_up(status)
 
 
 def _outside(subnet: Prefix, prefixes: Sequence[Prefix]) -> Iterator[Prefix]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from kubespan.mesh.dialing import Dialing, Reach
 from kubespan.mesh.endpoints import harvest
+from kubespan.mesh.entrance import EVERYWHERE
 from kubespan.mesh.members import members
 from kubespan.mesh.mtu import Mtu, mesh_mtu
 from kubespan.mesh.peers import Ourselves, PeerPlanner
@@ -66,9 +67,9 @@ class Facts:
     own_addresses: frozenset[IPAddress] = frozenset()
     """Of this host; no peer may have them, and none is looked for there."""
 
-    steered: IPSet | None = None
+    steered: IPSet = EVERYWHERE
     """Where packets go into the mesh by now, besides its own subnet; the very same value as long as
-    nothing changes. None where whoever asks steers as soon as it is told to."""
+    nothing changes."""
 
 
 @dataclass(frozen=True, slots=True)

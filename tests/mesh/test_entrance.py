@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.mesh.entrance import let_in, shown, unsteered_of
+from kubespan.mesh.entrance import EVERYWHERE, let_in, shown, unsteered_of
 from kubespan.model.address import Prefix
 from kubespan.model.ipset import IPSet
 from kubespan.model.resources import KubeSpanPeerSpec, PeerState
@@ -74,8 +74,8 @@ def test_all_else_about_a_peer_is_the_newest() -> None:
     assert (found.endpoints, found.allowed_ips) == (moved.endpoints, prefixes(HOST))
 
 
-def test_everything_is_steered_where_nobody_says_what_is() -> None:
-    assert not unsteered_of(claims(f"{HOST} {PODS}"), ipset(SUBNET), None)
+def test_everywhere_is_everywhere() -> None:
+    assert not unsteered_of(claims(f"{HOST} {PODS} ::/0"), ipset(SUBNET), EVERYWHERE)
 
 
 @pytest.mark.parametrize(

@@ -236,26 +236,26 @@ def test_an_address_that_goes_from_one_to_another_is_somebodys_at_every_look() -
     assert look(a, b) == {"host-b2": ["10.1.0.0/24", "192.0.2.2/32"], "host-b3": []}
 
 
-def test_one_that_comes_back_is_down_until_it_is_steered_again() -> None:
-    """It keeps its addresses meanwhile."""
+def test_one_that_comes_back_is_down_and_says_nothing_until_it_is_steered_again() -> None:
+    """Also under its old session, before it shakes hands."""
     mesh, node = reconciler(), config(force_routing=False)
     peer = replace(PEER, kubespan=replace(kubespan_of(PEER), endpoints=(A,)))
     by_now = IPSet.of(Prefix.parse("192.0.2.2/32"))
+    inside, whole = ["fd00:0:0:2::2/128"], ["192.0.2.2/32", "fd00:0:0:2::2/128"]
 
-    def look(now: float, handshake_at: float | None, steered: IPSet) -> PeerState:
+    def look(now: float, handshake_at: float, steered: IPSet) -> tuple[PeerState, list[str]]:
         facts = Facts((peer,), {key(2): PeerReading(A, handshake_at)}, steered=steered)
         outcome = mesh.reconcile(node, facts, now)
-        assert said(outcome, 2) == ["192.0.2.2/32", "fd00:0:0:2::2/128"]
-        return outcome.statuses[key(2)].state
+        return outcome.statuses[key(2)].state, said(outcome, 2)
 
     mesh.reconcile(node, Facts((peer,), {}, steered=by_now), 0.0)
-    assert look(2.0, 1.0, by_now) is PeerState.UP
-    assert look(300.0, 1.0, by_now) is PeerState.DOWN
-    assert look(320.0, 1.0, IPSet()) is PeerState.DOWN
-    assert look(330.0, 329.0, IPSet()) is PeerState.DOWN
-    assert look(331.0, 329.0, IPSet()) is PeerState.DOWN
-    assert look(332.0, 329.0, by_now) is PeerState.UP
-    assert look(333.0, 329.0, IPSet()) is PeerState.UP
+    assert look(2.0, 1.0, by_now) == (PeerState.UP, whole)
+    assert look(300.0, 1.0, by_now) == (PeerState.DOWN, inside)
+    assert look(320.0, 1.0, IPSet()) == (PeerState.DOWN, inside)
+    assert look(330.0, 329.0, IPSet()) == (PeerState.DOWN, inside)
+    assert look(331.0, 329.0, IPSet()) == (PeerState.DOWN, inside)
+    assert look(332.0, 329.0, by_now) == (PeerState.UP, whole)
+    assert look(333.0, 329.0, IPSet()) == (PeerState.UP, whole)
 
 
 def test_without_force_one_that_takes_anothers_place_is_let_in_after_it_answers() -> None:
