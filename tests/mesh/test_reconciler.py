@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kubespan.mesh import planning
+from kubespan.mesh.entrance import let_in
 from kubespan.mesh.problem import ProblemCode
 from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
 from kubespan.model.address import Endpoint, Prefix
@@ -24,6 +26,7 @@ from kubespan.model.resources import (
     KubeSpanAffiliate,
     KubeSpanEndpoint,
     KubeSpanIdentity,
+    KubeSpanPeerSpec,
     PeerReading,
     PeerState,
 )
@@ -290,7 +293,14 @@ def test_the_configuration_decides_about_routing_and_size() -> None:
     assert look(Facts((PEER,), ways={A: UnderlyingLink("eth0", 1400)})).network.mtu == 1320
 
 
-def test_a_thousand_peers_cost_little(measured: Any) -> None:
+def test_a_thousand_peers_cost_little(measured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[KubeSpanPeerSpec] = []
+
+    def ask(spec: KubeSpanPeerSpec, had: tuple[Prefix, ...], unsteered: IPSet) -> KubeSpanPeerSpec:
+        asked.append(spec)
+        return let_in(spec, had, unsteered)
+
+    monkeypatch.setattr(planning, "let_in", ask)
     many = [
         affiliate(
             f"{number:04}",
@@ -304,10 +314,17 @@ def test_a_thousand_peers_cost_little(measured: Any) -> None:
     ]
     mesh, node = reconciler(), config()
     readings = {key(number + 2): PeerReading(None, 1.0) for number in range(1000)}
-    mesh.reconcile(node, Facts(tuple(many), readings), 2.0)
+    plan = mesh.reconcile(node, Facts(tuple(many), readings), 2.0).network
+    steered = IPSet.of(*plan.steered)
+    asked.clear()
     many[500] = replace(many[500], addresses=(ip_address("10.99.0.1"),))
     gc.collect()
     begun = process_time()
-    outcome = mesh.reconcile(node, Facts(tuple(many), readings), 3.0)
+    outcome = mesh.reconcile(node, Facts(tuple(many), readings, steered=steered), 3.0)
     measured("one change among 1,000 peers", f"{(process_time() - begun) * 1e3:.1f} ms of CPU")
     assert len(outcome.specs) == 1000
+    # Only who waits is looked at again, whatever is steered meanwhile.
+    more = IPSet.of(*outcome.network.steered)
+    for now, by_now in ((3.1, steered), (3.2, more), (3.3, steered & more)):
+        mesh.reconcile(node, Facts(tuple(many), readings, steered=by_now), now)
+    assert {one.public_key for one in asked} == {key(502)}
