@@ -13,7 +13,7 @@ from typing import Final
 from kubespan.mesh.evidence import Evidence, ServiceFacts
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Outcome
-from kubespan.mesh.silence import is_heard, peer_name, silence
+from kubespan.mesh.silence import answers, peer_name, silence
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.constants import AFFILIATE_TTL, TUNNEL_OVERHEAD
 from kubespan.model.finding import FindingKind
@@ -133,9 +133,8 @@ def _stale(outcome: Outcome, evidence: Evidence, now: float) -> Iterator[Problem
         seen_at = evidence.seen_at.get(spec.public_key)
         if seen_at is None or now - seen_at <= AFFILIATE_TTL:
             continue
-        # Who is written to in vain is down, however short a time ago it was heard.
-        is_tried = spec.public_key in outcome.trying_since
-        if is_tried or not is_heard(_status(outcome, spec), now):
+        since = outcome.trying_since.get(spec.public_key)
+        if not answers(_status(outcome, spec), since, now):
             yield Problem(
                 ProblemCode.STALE_AFFILIATE,
                 Severity.WARNING,

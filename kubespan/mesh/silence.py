@@ -18,6 +18,9 @@ PRIVATE: Final = tuple(
 PRIVATE_IPV6: Final = IPv6Network("fc00::/7")
 """RFC 4193."""
 
+STEERING_PATIENCE: Final = 2.0
+"""Seconds within which packets for a peer that has answered are steered, as a rule."""
+
 
 def silence(
     spec: KubeSpanPeerSpec,
@@ -31,9 +34,10 @@ def silence(
     """
     if status.state is PeerState.UP:
         return None
+    if answers(status, trying_since, now):
+        return _held_back(peer_name(spec), status, now)
     if trying_since is None:
-        is_alive = spec.endpoints or is_heard(status, now)
-        return None if is_alive else _unreachable(peer_name(spec), status, now)
+        return None if spec.endpoints else _unreachable(peer_name(spec), status, now)
     if now - trying_since < ENDPOINT_CONNECTION_TIMEOUT:
         return None
     if status.last_handshake_at is None and status.receive_bytes:
@@ -41,11 +45,12 @@ def silence(
     return _no_reply(spec, status, now)
 
 
-def is_heard(status: KubeSpanPeerStatus, now: float) -> bool:
+def answers(status: KubeSpanPeerStatus, trying_since: float | None, now: float) -> bool:
     """Whether a peer is up, or called and is shown otherwise until packets for it are steered."""
     if status.state is PeerState.UP:
         return True
-    at = status.last_handshake_at
+    # Who is written to in vain is down, however short a time ago it was heard.
+    at = status.last_handshake_at if trying_since is None else None
     return at is not None and now < at + PEER_DOWN_AFTER
 
 
@@ -61,6 +66,19 @@ def is_private(address: IPAddress) -> bool:
     if isinstance(address, IPv4Address):
         return any(address in network for network in PRIVATE)
     return address in PRIVATE_IPV6
+
+
+def _held_back(name: str, status: KubeSpanPeerStatus, now: float) -> Problem | None:
+    assert status.last_handshake_at is not None
+    if now - status.last_handshake_at < STEERING_PATIENCE:
+        return None
+    return Problem(
+        ProblemCode.STEERING,
+        Severity.WARNING,
+        name,
+        "has answered; waits until packets for it are steered",
+        "see why steering takes so long: time nft list tables",
+    )
 
 
 def _unreachable(name: str, status: KubeSpanPeerStatus, now: float) -> Problem:

@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from errno import EPERM
 from pathlib import Path
@@ -19,13 +20,17 @@ from kubespan.cli.log import create_log
 from kubespan.config.read import load_config
 from kubespan.daemon import node as nodes
 from kubespan.daemon.announcing import Announcing
+from kubespan.daemon.discovering import Discovering
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.steersman import Unsteered
+from kubespan.device.clock import Clock
 from kubespan.linux.report import Failure, Report
 from kubespan.model.cluster import ClusterSecret
 from kubespan.model.errors import InternalError
 from kubespan.model.ipset import IPSet
+from kubespan.model.keys import PublicKey
 from kubespan.model.plan import InterfaceConfig, NetworkPlan
+from kubespan.model.resources import PeerReading
 from tests.daemon.lone import CONFIG, PATIENCE, SECRET, LoneNode
 from tests.netns.lab import eventually
 
@@ -251,6 +256,38 @@ def test_a_peer_is_let_in_as_soon_as_it_is_steered(
     with pytest.raises(InternalError, match="it has seen enough"):
         run_with(stub, tmp_path, monkeypatch)
     assert stub.given == [(), ("198.51.100.0/24",)]
+
+
+def test_discovery_keeps_whoever_waits_to_be_steered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Called(Stub):
+        """Every peer has called, and nothing is steered."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.keys: tuple[PublicKey, ...] = ()
+            self.has_looked = asyncio.Event()
+
+        async def watch(self) -> None:
+            await asyncio.wait_for(self.has_looked.wait(), PATIENCE)
+            raise InternalError("it has seen enough")
+
+        def configure(self, interface: InterfaceConfig) -> None:
+            self.keys = tuple(peer.public_key for peer in interface.peers)
+            asyncio.get_running_loop().call_later(0.05, self.hear, True)
+
+        def readings(self) -> dict[PublicKey, PeerReading]:
+            return {key: PeerReading(None, Clock().now().boot) for key in self.keys}
+
+        def keep(self, ids: AbstractSet[str]) -> None:
+            if ids:
+                self.has_looked.set()
+
+    stub = Called()
+    monkeypatch.setattr(Discovering, "set_live", lambda _, ids: stub.keep(ids))
+    with pytest.raises(InternalError, match="it has seen enough"):
+        run_with(stub, tmp_path, monkeypatch)
 
 
 def test_a_plan_that_was_brought_and_steers_no_more_ends_no_rest(

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
-from kubespan.mesh.silence import is_private, peer_name, silence
+from kubespan.mesh.silence import answers, is_private, peer_name, silence
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 from tests.mesh.affiliates_of import key
 from tests.mesh.outcomes import spec, tried
@@ -89,6 +89,36 @@ def test_nothing_to_try() -> None:
     said = silence(spec(2), KubeSpanPeerStatus(last_handshake_at=0.0), None, 300.0)
     assert isinstance(said, Problem)
     assert said.text == "announces no endpoint, and was last heard 300 s ago"
+
+
+def test_it_answers_and_is_not_steered_for_long() -> None:
+    held_back = KubeSpanPeerStatus(last_handshake_at=58.0)
+    said = silence(spec(2, PUBLIC), held_back, None, 60.0)
+    assert said is not None
+    assert (said.code, said.severity, said.peer) == (
+        ProblemCode.STEERING,
+        Severity.WARNING,
+        "peer-2",
+    )
+    assert said.text == "has answered; waits until packets for it are steered"
+
+
+@pytest.mark.parametrize(
+    ("state", "at", "since", "expected"),
+    [
+        (PeerState.UP, None, None, True),
+        (PeerState.UNKNOWN, 10.0, None, True),
+        (PeerState.DOWN, 10.0, None, True),
+        (PeerState.DOWN, 10.0, 20.0, False),
+        (PeerState.DOWN, -275.0, None, False),
+        (PeerState.UNKNOWN, None, None, False),
+    ],
+)
+def test_who_answers(
+    state: PeerState, at: float | None, since: float | None, expected: bool
+) -> None:
+    status = KubeSpanPeerStatus(state=state, last_handshake_at=at)
+    assert answers(status, since, 60.0) is expected
 
 
 @pytest.mark.parametrize(
