@@ -166,6 +166,10 @@ def run(asked: Invocation) -> None:
 
     Raises KubespanError while setting up; nothing is left behind then.
     """
+    from kubespan import fastpath  # noqa: PLC0415  a wrong command line is answered without it
+
+    # While there is nothing yet, and whoever called hears of it: in the background nobody would.
+    fastpath.check_environment()
     # Whoever asks us to leave has to wait until we can do so cleanly.
     signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
     tun, listener = _set_up(asked)

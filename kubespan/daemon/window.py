@@ -12,7 +12,6 @@ from kubespan import fastpath
 from kubespan.api.node import DataPlane, Echo, NodeFacts
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.reconfiguring import changed_keys, loaded
-from kubespan.device.threads import thread_count
 from kubespan.linux.echo import round_trip
 from kubespan.linux.sysctl import sysctl_findings
 from kubespan.mesh.diagnosis import diagnose
@@ -122,6 +121,6 @@ def _data_plane() -> DataPlane:
     return DataPlane(
         fastpath.implementation(),
         fastpath.provider(),
-        thread_count() if fastpath.NATIVE else 0,
+        fastpath.thread_count(),
         has_offloads=fastpath.NATIVE and os.environ.get("KUBESPAN_OFFLOAD") != "0",
     )

@@ -28,22 +28,6 @@ UPCALLS_A_TURN = 16
 """Upcalls heard from each lane before others have their turn: a few milliseconds of handshakes."""
 
 
-FEW_PROCESSORS = 2
-"""Up to so many, one thread for both directions was measured to be the better choice."""
-
-
-def thread_count() -> int:
-    """Return how many native threads an interface has: 2, one for each direction, or 1 for both.
-
-    Where there are two processors or fewer, one thread carries more, and answers sooner: the other
-    processor is for whoever sends. `KUBESPAN_THREADS` decides otherwise.
-    """
-    asked = os.environ.get("KUBESPAN_THREADS")
-    if asked in ("1", "2"):
-        return int(asked)
-    return 1 if len(os.sched_getaffinity(0)) <= FEW_PROCESSORS else 2
-
-
 class Threads:
     """Lanes of the native build."""
 
@@ -87,7 +71,7 @@ class Threads:
             tcp_offload=Offload.TSO6 in self._offload,
             udp_offload=Offload.USO6 in self._offload,
             segment=MAY_OFFLOAD,
-            single=thread_count() == 1,
+            single=fastpath.thread_count() == 1,
         )
 
     def _stop(self) -> None:

@@ -4,7 +4,15 @@ Chooses between native and pure, dresses native memory in our values, and names 
 It never touches a packet.
 """
 
-from kubespan.fastpath.door import NATIVE, create_lanes, create_path, implementation, provider
+from kubespan.fastpath.door import (
+    NATIVE,
+    check_environment,
+    create_lanes,
+    create_path,
+    implementation,
+    provider,
+    thread_count,
+)
 from kubespan.fastpath.lanes import LaneOptions, Lanes, Upcall, UpcallKind
 
 __all__ = [
@@ -13,8 +21,10 @@ __all__ = [
     "Lanes",
     "Upcall",
     "UpcallKind",
+    "check_environment",
     "create_lanes",
     "create_path",
     "implementation",
     "provider",
+    "thread_count",
 ]

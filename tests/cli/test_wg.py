@@ -129,6 +129,23 @@ def test_a_silent_error_is_an_error_all_the_same(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.native
+@pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
+@pytest.mark.parametrize("arguments", [("-f", "wg0"), ("wg0",)])
+@pytest.mark.parametrize("variable", ["KUBESPAN_AEAD", "KUBESPAN_THREADS"])
+def test_what_a_variable_may_not_be_is_an_error_before_there_is_anything(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(wg, "_set_up", lambda _: pytest.fail("it went on"))
+    monkeypatch.setenv(variable, "rot13")
+    assert wg.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"ERROR: \(wg0\) {STAMP} {variable}='rot13': write .+ unset it\n", said)
+
+
 def test_a_descriptor_that_is_no_tun_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,15 +147,11 @@ async def test_counters_go_on_over_restarts(desk: Desk) -> None:
     assert desk.threads.counters()["drop_no_peer"] == 3
 
 
-@pytest.mark.parametrize(
-    ("value", "processors", "single"),
-    [("1", 8, True), ("2", 1, False), ("", 1, True), ("", 2, True), ("", 3, False), ("x", 2, True)],
-)
-async def test_one_thread_if_the_variable_says_so_or_there_are_few_processors(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, value: str, processors: int, single: bool
+@pytest.mark.parametrize(("count", "single"), [(1, True), (2, False)])
+async def test_one_thread_for_both_directions_or_two(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, count: int, single: bool
 ) -> None:
-    monkeypatch.setenv("KUBESPAN_THREADS", value)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)))
+    monkeypatch.setattr(fastpath, "thread_count", lambda: count)
     assert desk.threads._options(desk.sockets).single is single
 
 

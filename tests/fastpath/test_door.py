@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from kubespan import fastpath
+from kubespan.fastpath import door
+from kubespan.model.errors import ConfigError
 from kubespan.wireguard.purepath import PurePath
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,6 +59,40 @@ def test_a_wrong_provider_says_what_to_write() -> None:
     assert done.returncode != 0
     names = "avx512, avx2, libcrypto, portable or libsodium"
     assert f"KUBESPAN_AEAD='rot13': write {names}, or unset it" in done.stderr
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
+@pytest.mark.parametrize(
+    ("value", "processors", "count"),
+    [("1", 8, 1), ("2", 1, 2), ("", 1, 1), ("", 2, 1), ("", 3, 2), (None, 2, 1), (None, 3, 2)],
+)
+def test_as_many_threads_as_the_variable_says_or_suit_the_processors(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, processors: int, count: int
+) -> None:
+    monkeypatch.delenv("KUBESPAN_THREADS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("KUBESPAN_THREADS", value)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)))
+    assert fastpath.thread_count() == count
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
+@pytest.mark.parametrize("value", ["0", "3", "4", "x", " 2", "02", "-1"])
+def test_another_number_of_threads_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("KUBESPAN_THREADS", value)
+    for refuse in (fastpath.create_path, fastpath.check_environment):
+        with pytest.raises(ConfigError) as refused:
+            refuse()
+        assert str(refused.value) == f"KUBESPAN_THREADS={value!r}: write 1 or 2, or unset it"
+
+
+def test_the_pure_build_has_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "NATIVE", False)
+    assert fastpath.thread_count() == 0
 
 
 def test_this_process_has_the_path_it_reports() -> None:
