@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import kubespan
 from kubespan.api.node import NodeFacts
+from kubespan.api.quotient import lane_loads, quotients
 from kubespan.api.rendering import Manner, rfc3339
 from kubespan.mesh.evidence import ServiceFacts
 from kubespan.mesh.problem import Problem
@@ -79,6 +80,8 @@ def _mesh(
             "lanes": plane.lanes,
             "offloads": plane.has_offloads,
             "counters": dict(sorted(facts.counters.items())),
+            "quotients": quotients(facts.counters),
+            "lane_loads": lane_loads(facts.counters),
         },
     }
 

@@ -32,3 +32,9 @@ def round_trip(seconds: float) -> str:
     """Return a round trip as `18 ms`, or `0.4 ms`."""
     milliseconds = seconds * 1000
     return f"{milliseconds:.{0 if milliseconds >= 10 else 1}f} ms"
+
+
+def share(part: float) -> str:
+    """Return a part of a whole as `41 %`, or `0.4 %`."""
+    percent = 100 * part
+    return f"{percent:.{0 if percent >= 9.95 else 1}f} %"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import click
 
 from kubespan.api.client import Client
 from kubespan.cli.document import to_json, to_yaml
+from kubespan.cli.drop import MEANINGS, drops
 from kubespan.cli.failure import asking
-from kubespan.cli.quantity import duration, round_trip, size
+from kubespan.cli.quantity import duration, round_trip, share, size
 from kubespan.cli.table import Table, printable
 
 CHECKS: Final = ("live", "ready", "startup")
@@ -24,6 +25,22 @@ MOST_PROBLEMS: Final = 20
 """That are printed for people; programs get all."""
 
 GAP: Final = "   "
+
+TOGETHER: Final = {
+    "out": (
+        ("packets_per_tun_read", "packets a TUN read"),
+        ("packets_sealed_together", "sealed together"),
+        ("segments_per_send", "segments a send"),
+    ),
+    "in": (
+        ("segments_per_receive", "segments a receive"),
+        ("packets_opened_together", "opened together"),
+        ("packets_per_tun_write", "packets a TUN write"),
+    ),
+}
+"""What explains how fast it is, either way, in the order in which packets meet it."""
+
+THREADS: Final = {"outbound": "outbound", "inbound": "inbound", "both": "both directions"}
 
 
 @click.command()
@@ -61,10 +78,18 @@ def _print(report: dict[str, Any], output: str) -> None:
 
 def describe(report: dict[str, Any]) -> str:
     """Return the page for people."""
-    lines = [*_head(report), ""]
-    text = "\n".join(lines) + "\n" + Table().block(_peers(report["peers"]))
-    problems = list(_problems(report["problems"]))
-    return text + ("\n" + "\n".join(problems) + "\n" if problems else "")
+    plane = report["mesh"]["data_plane"]
+    parts = (
+        _text([*_head(report), *_traffic(plane)]),
+        Table().block(_peers(report["peers"])),
+        Table().block(_drops(plane.get("counters", {}))),
+        _text(_problems(report["problems"])),
+    )
+    return "\n".join(filter(None, parts))
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _head(report: dict[str, Any]) -> Iterator[str]:
@@ -113,6 +138,23 @@ def _service(service: dict[str, Any]) -> str:
     return _line(
         "disc", service["endpoint"], state, _counted(service["affiliates"], "affiliate"), updated
     )
+
+
+def _traffic(plane: dict[str, Any]) -> Iterator[str]:
+    """How packets went together, and how busy the threads were with them; nothing for none."""
+    known, loads = plane.get("quotients", {}), plane.get("lane_loads", {})
+    for way, named in TOGETHER.items():
+        parts = [f"{known[name]:.1f} {text}" for name, text in named if name in known]
+        if parts:
+            yield _line(way.ljust(4), *parts)
+    if known and loads:
+        threads = (f"{THREADS[lane]} {share(load)}" for lane, load in loads.items())
+        yield _line("load", *threads, "since the start")
+
+
+def _drops(counters: dict[str, int | str]) -> list[list[str]]:
+    rows = [[str(n), reason, MEANINGS.get(reason, "-")] for n, reason in drops(counters)]
+    return [["DROPPED", "REASON", "MEANING"], *rows] if rows else []
 
 
 def _peers(peers: list[dict[str, Any]]) -> list[list[str]]:

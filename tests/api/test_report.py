@@ -47,6 +47,8 @@ def test_a_whole_report() -> None:
                     "lane_outbound_busy_ns": 2_500_000_000,
                     "udp_sends": 9,
                 },
+                "quotients": {},
+                "lane_loads": {},
             },
         },
         "self": {
@@ -95,6 +97,19 @@ def test_a_whole_report() -> None:
             " outside (extraAnnouncedEndpoints there)",
         }
     ]
+
+
+def test_counters_are_also_divided() -> None:
+    node = FakeNode()
+    node.counters = {
+        "udp_messages": 2,
+        "udp_sent": 80,
+        "lane_both_busy_ns": 1,
+        "lane_both_alive_ns": 4,
+    }
+    plane = report(node)["mesh"]["data_plane"]
+    assert plane["quotients"] == {"segments_per_send": 40.0}
+    assert plane["lane_loads"] == {"both": 0.25}
 
 
 def up(number: int, rtt: float | None) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubespan.cli.quantity import duration, round_trip, size
+from kubespan.cli.quantity import duration, round_trip, share, size
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,11 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_round_trips(seconds: float, text: str) -> None:
     assert round_trip(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [(0.0, "0.0 %"), (0.004, "0.4 %"), (0.0994, "9.9 %"), (0.0996, "10 %"), (1.0, "100 %")],
+)
+def test_shares(part: float, text: str) -> None:
+    assert share(part) == text

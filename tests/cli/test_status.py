@@ -28,6 +28,9 @@ worker-1   fd50:…:1   up      172.20.0.3:51820   38 s        18 ms   15 MB / 1
 worker-2   fd50:…:2   up      172.20.0.4:51820   38 s        -       15 MB / 18 MB
 worker-3   fd50:…:3   down    trying 1           never       -       0 B / 148 B
 
+DROPPED   REASON    MEANING
+3         bad_tag   do not open: damaged or forged on the way
+
 ! worker-3  KS-NOREPLY  no answer from its only endpoint, 172.20.0.5:51820; it is a private address
             next: unless both are in one network, let it announce an address that is seen from \
 outside (extraAnnouncedEndpoints there)
@@ -147,6 +150,59 @@ def test_a_node_that_knows_nothing_yet(report: dict[str, Any]) -> None:
     )
 
 
+QUOTIENTS = {
+    "packets_per_tun_read": 43.04,
+    "packets_sealed_together": 21.5,
+    "segments_per_send": 40.0,
+    "segments_per_receive": 12.25,
+    "packets_opened_together": 8.0,
+    "packets_per_tun_write": 6.1,
+}
+
+
+@pytest.mark.parametrize(
+    ("quotients", "loads", "lines"),
+    [
+        ({}, {"outbound": 0.001, "inbound": 0.0}, []),
+        (
+            QUOTIENTS,
+            {"outbound": 0.004, "inbound": 0.416},
+            [
+                "out    43.0 packets a TUN read   21.5 sealed together   40.0 segments a send",
+                "in     12.2 segments a receive   8.0 opened together   6.1 packets a TUN write",
+                "load   outbound 0.4 %   inbound 42 %   since the start",
+            ],
+        ),
+        (
+            {"segments_per_receive": 1.0},
+            {"both": 0.25},
+            ["in     1.0 segments a receive", "load   both directions 25 %   since the start"],
+        ),
+        ({"segments_per_send": 1.0}, {}, ["out    1.0 segments a send"]),
+    ],
+)
+def test_traffic(
+    report: dict[str, Any], quotients: dict[str, float], loads: dict[str, float], lines: list[str]
+) -> None:
+    one = copy.deepcopy(report)
+    one["mesh"]["data_plane"].update(quotients=quotients, lane_loads=loads)
+    head, *_ = describe(one).split("\n\n")
+    assert head.splitlines()[3:] == lines
+
+
+def test_drops_are_shown_with_their_meaning_and_nothing_without(report: dict[str, Any]) -> None:
+    plane = report["mesh"]["data_plane"]
+    one = changed(report, mesh={"data_plane": {**plane, "counters": {"drop_bad_tag": 0}}})
+    assert "DROPPED" not in describe(one)
+    one["mesh"]["data_plane"]["counters"] = {"drop_news": 12, "drop_under_load": 345}
+    _, _, drops, _ = describe(one).split("\n\n")
+    assert drops.splitlines() == [
+        "DROPPED   REASON       MEANING",
+        "345       under_load   handshakes in a flood, answered with a cookie: nothing to do",
+        "12        news         -",
+    ]
+
+
 @pytest.mark.parametrize(
     ("service", "text"),
     [
@@ -197,6 +253,6 @@ def test_problems_are_not_all_printed(report: dict[str, Any]) -> None:
     }
     one["problems"] = [warning] * 23
     lines = describe(one).splitlines()
-    assert lines[9:11] == ["? this node  KS-SLOWPATH  slow", "             next: do"]
+    assert lines[12:14] == ["? this node  KS-SLOWPATH  slow", "             next: do"]
     assert lines[-1] == "and 3 more; `kubespan status -o json` has them all"
-    assert len(lines) == 9 + 40 + 1
+    assert len(lines) == 12 + 40 + 1

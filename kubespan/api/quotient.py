@@ -1,0 +1,44 @@
+"""What counters of the data plane say when one is divided by another: why it is fast, or is not.
+
+A quotient whose divisor has not moved is left out: nothing is known yet. What is received and sent
+includes keepalives, and what is received handshakes: they show where little else has flowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+COUNTED: Final = {
+    "packets_per_tun_read": ("tun_read_packets", "tun_reads"),
+    "packets_sealed_together": ("tun_read_packets", "sealed_batches"),
+    "segments_per_send": ("udp_sent", "udp_messages"),
+    "segments_per_receive": ("udp_received", "udp_receives"),
+    "packets_opened_together": ("udp_received", "opened_batches"),
+    "packets_per_tun_write": ("tun_written_packets", "tun_writes"),
+}
+"""What is counted, and per what."""
+
+LANES: Final = ("outbound", "inbound", "both")
+
+
+def quotients(counters: Mapping[str, int | str]) -> dict[str, float]:
+    """Return how many go together, by name."""
+    return _divided(counters, COUNTED)
+
+
+def lane_loads(counters: Mapping[str, int | str]) -> dict[str, float]:
+    """Return the share of its life in which each native thread was not asleep."""
+    return _divided(
+        counters, {lane: (f"lane_{lane}_busy_ns", f"lane_{lane}_alive_ns") for lane in LANES}
+    )
+
+
+def _divided(
+    counters: Mapping[str, int | str], names: Mapping[str, tuple[str, str]]
+) -> dict[str, float]:
+    return {
+        name: round(int(counters.get(what, 0)) / int(counters[per]), 4)
+        for name, (what, per) in names.items()
+        if counters.get(per)
+    }
