@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.compare import machine
 from bench.compare.cpu import wait_until_idle
+from bench.compare.implementations import IMPLEMENTATIONS, Missing
 from bench.compare.processes import CommandFailed
 from bench.compare.uapi import Refused
 from bench.scale import configuration, flood, handshakes, idle, many, memory
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         wait_until_idle(IDLE_SHARE, SHORT_PATIENCE if wanted.quick else PATIENCE)
         try:
             figures += measure()
-        except (CommandFailed, Refused, OSError) as error:
+        except (CommandFailed, Missing, Refused, OSError) as error:
             failures.append(f"{name}: {error}")
         print(f"{name} is measured", file=sys.stderr)
     print("\n".join([table(figures), "", *failures]))
@@ -58,7 +59,7 @@ def _parts(wanted: argparse.Namespace) -> dict[str, Part]:
         "callers": partial(flood.measure_callers, 1000, rate, 5 * seconds),
         "idle": partial(idle.measure, 1000, 4 if wanted.quick else 12),
         "flood": partial(flood.measure, rate, packets, seconds),
-        "many": partial(many.measure, wanted.peers, seconds / 2),
+        "many": partial(many.measure, wanted.impl, wanted.peers, seconds / 2),
     }
 
 
@@ -69,12 +70,15 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="shorter runs: to see that it works")
     parser.add_argument("--seconds", type=float, default=0.0, help="of one flood")
     parser.add_argument("--peers", type=int, default=100, help="that carry traffic at once")
+    parser.add_argument("--impl", default="kubespan", help="whose daemon `many` is about")
     parser.add_argument("--flood-rate", type=float, default=100_000, help="messages a second")
     parser.add_argument("--packet-rate", type=float, default=10_000, help="beside the flood")
     parser.add_argument("--out", type=Path, default=Path("bench/results/scale.json"))
     wanted = parser.parse_args(arguments)
     if unknown := set(wanted.parts) - set(parts.split(",")):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    if wanted.impl.partition("@")[0] not in IMPLEMENTATIONS:
+        parser.error(f"unknown implementation: {wanted.impl}")
     return wanted
 
 

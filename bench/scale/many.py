@@ -2,8 +2,9 @@
 
 The daemon is a real one; its peers are `crowd.py`. Packets are paced, and the highest rate of which
 less than 1 % is lost is searched for; then half as many more are offered, to see how what can be
-carried is shared. The highest rate is that of sender, daemon, peers and counter on the cores that
-they share; what the daemon spends on a packet is its own.
+carried is shared, and three times as many, of which one peer offers ten times what each other does.
+The highest rate is that of sender, daemon, peers and counter on the cores that they share; what the
+daemon spends on a packet is its own.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ PATIENCE = 30.0
 DRAIN_TIME = 0.2
 RATE_STEP = 1.15
 TOO_MUCH = 1.5
+FAR_TOO_MUCH = 3.0
+GREED = 10
 CROWD, HUB = "10.88.0.1", "10.77.0.1"
 CROWD_NET, HUB_NET = "10.88.0.0/16", "10.77.0.0/16"
 
@@ -74,14 +77,17 @@ class Trials:
     peers: int
     seconds: float
 
-    def run(self, rate: float) -> tuple[Trial, list[int]]:
-        """Offer a rate once: what came of it all together, and how much of each peer."""
+    def run(self, rate: float, greed: int = 1) -> tuple[Trial, list[int]]:
+        """Offer a rate once: what came of it all together, and how much of each peer.
+
+        The first peer offers `greed` times what each of the others does.
+        """
         program = self.workshop.program("spread")
         counter = self.way.there.start(program, "count", self.way.first, str(self.peers), PORT)
         try:
             _wait(counter, lambda: "ready" in counter.output())
             before = clock(self.way.daemon)
-            sent, took = self._send(program, rate)
+            sent, took = self._send(program, rate, greed)
             time.sleep(DRAIN_TIME)
             counter.signal(signal.SIGTERM)
             _wait(counter, counter.has_exited)
@@ -91,11 +97,11 @@ class Trials:
         finally:
             counter.end()
 
-    def _send(self, program: str, rate: float) -> tuple[int, float]:
+    def _send(self, program: str, rate: float, greed: int) -> tuple[int, float]:
         where = (self.way.first, self.way.last, str(self.peers), PORT)
         packets = self.load.packets
-        what = (str(packets.size), str(rate), str(self.seconds), str(packets.segments))
-        sender = self.way.here.start(program, "send", *where, *what)
+        what = (packets.size, rate, self.seconds, packets.segments, greed)
+        sender = self.way.here.start(program, "send", *where, *map(str, what))
         try:
             _wait(sender, sender.has_exited)
             sent, took = sender.result().split()
@@ -104,12 +110,12 @@ class Trials:
             sender.end()
 
 
-def measure(count: int, seconds: float) -> list[Figure]:
+def measure(implementation: str, count: int, seconds: float) -> list[Figure]:
     """Packets a second of one peer and of `count`, what each costs the daemon, and how evenly."""
     figures = []
     with Workshop() as workshop:
         for peers in (1, count):
-            with _meeting(peers) as ways:
+            with _meeting(implementation, peers) as ways:
                 for way, load in product(ways, LOADS):
                     figures += _loaded(Trials(workshop, way, load, peers, seconds))
     return figures
@@ -120,30 +126,53 @@ def _loaded(trials: Trials) -> list[Figure]:
     name = f"{trials.way.name}, {trials.load.name}, {peers}"
     best = highest_rate(lambda rate: trials.run(rate)[0], RATE_STEP)
     usual, _ = trials.run(trials.load.usual_rate)
-    _, shares = trials.run(TOO_MUCH * best.asked)
     cost = usual.microseconds_per_packet
     return [
         Figure("many", f"{name}: most without loss", best.rate, "packets/s"),
         Figure("many", f"{name}: at {trials.load.usual_rate:,.0f}/s", cost, "µs of ours each"),
-        *(_shares(name, shares) if trials.peers > 1 else []),
+        *_shared(trials, name, best.asked),
     ]
 
 
-def _shares(name: str, shares: list[int]) -> list[Figure]:
+def _shared(trials: Trials, name: str, most: float) -> list[Figure]:
+    if trials.peers == 1:
+        return []
+    _, equal = trials.run(TOO_MUCH * most)
+    trial, unequal = trials.run(FAR_TOO_MUCH * most, GREED)
+    return [
+        *evenness(f"{name}, too much offered", equal),
+        *carried(f"{name}, far too much offered, by one {GREED} times", trial.sent, unequal),
+    ]
+
+
+def evenness(name: str, shares: list[int]) -> list[Figure]:
+    """How far the peers with the least and the most are from the one in the middle."""
     middle = statistics.median(shares) or 1
     least, most = 100 * min(shares) / middle, 100 * max(shares) / middle
     return [
-        Figure("many", f"{name}, too much offered: least to median", least, "%"),
-        Figure("many", f"{name}, too much offered: most to median", most, "%"),
+        Figure("many", f"{name}: least to median", least, "%"),
+        Figure("many", f"{name}: most to median", most, "%"),
+    ]
+
+
+def carried(name: str, sent: int, received: list[int]) -> list[Figure]:
+    """How much of what each offered was carried: of the first, who offered most, and the others."""
+    offer = sent / (len(received) - 1 + GREED)
+    greedy, others = received[0], received[1:]
+    least, middle = 100 * min(others) / offer, 100 * statistics.median(others) / offer
+    return [
+        Figure("many", f"{name}: carried of its offer", 100 * greedy / (GREED * offer), "%"),
+        Figure("many", f"{name}: of another's, at the median", middle, "%"),
+        Figure("many", f"{name}: of another's, at the least", least, "%"),
     ]
 
 
 @contextmanager
-def _meeting(count: int) -> Iterator[tuple[Way, Way]]:
+def _meeting(implementation: str, count: int) -> Iterator[tuple[Way, Way]]:
     """A daemon and its peers, all with a session; the two ways between them."""
     seed, crowd = os.urandom(8).hex(), f"kc{os.getpid()}"
     with ExitStack() as stack:
-        lab = stack.enter_context(Lab(contender("kubespan"), Link("gso", "ipv4", 1420)))
+        lab = stack.enter_context(Lab(contender(implementation), Link("gso", "ipv4", 1420)))
         _acquaint(lab, seed, count)
         hub = crypto_scalarmult_base(uapi.private_key(lab.b.interface)).hex()
         place = f"{lab.b.outer}:{WIREGUARD_PORT}"

@@ -1,11 +1,12 @@
 /*
  * Paced UDP over many flows at once, each from an address to an address of its own, taking turns.
  *
- *   spread send FROM TO COUNT PORT SIZE RATE SECONDS SEGMENTS   prints: packets sent, seconds taken
- *   spread count FROM COUNT PORT                                prints: packets received of each flow
+ *   spread send FROM TO COUNT PORT SIZE RATE SECONDS SEGMENTS GREED   prints: packets sent, seconds taken
+ *   spread count FROM COUNT PORT                                      prints: packets received of each flow
  *
  * FROM and TO are IPv4 addresses, and the COUNT - 1 that follow them belong to the other flows. RATE
  * is packets a second of all together. SEGMENTS > 1 hands the kernel that many packets as one send.
+ * The first flow has GREED turns, evenly spread, where each of the others has one.
  * The counter ends at SIGTERM; it takes what the kernel has merged as it is.
  */
 #define _GNU_SOURCE
@@ -73,12 +74,20 @@ static int flow(uint32_t from, uint32_t to, int port, int size, int segments) {
   return fd;
 }
 
+/* Whose turn it is: in a round the first has `greed` turns as far apart as can be, the others one each. */
+static int taker(long turn, int count, int greed) {
+  long round = count - 1 + greed, place = turn % round;
+  if (place * greed % round < greed) return 0;
+  return (int)(place - place * greed / round);
+}
+
 static int run_sender(char **a) {
   static char payload[MAX_SIZE];
-  int fds[MAX_FLOWS], count = atoi(a[2]), size = atoi(a[4]), segments = atoi(a[7]);
+  int fds[MAX_FLOWS], count = atoi(a[2]), size = atoi(a[4]), segments = atoi(a[7]), greed = atoi(a[8]);
   double rate = atof(a[5]), seconds = atof(a[6]), elapsed;
   long sent = 0, turn = 0;
-  if (count < 1 || count > MAX_FLOWS || (long)size * segments > MAX_SIZE) fail("count or size");
+  if (count < 1 || count > MAX_FLOWS || greed < 1) fail("count or greed");
+  if ((long)size * segments > MAX_SIZE) fail("size");
   for (int i = 0; i < count; i++)
     fds[i] = flow(first_address(a[0]) + (uint32_t)i, first_address(a[1]) + (uint32_t)i, atoi(a[3]), size,
                   segments);
@@ -90,7 +99,7 @@ static int run_sender(char **a) {
       nanosleep(&nap, NULL);
       continue;
     }
-    if (send(fds[turn++ % count], payload, (size_t)size * (size_t)segments, 0) < 0 && errno != ENOBUFS &&
+    if (send(fds[taker(turn++, count, greed)], payload, (size_t)size * (size_t)segments, 0) < 0 && errno != ENOBUFS &&
         errno != ECONNREFUSED)
       fail("send");
     sent += segments;
@@ -151,8 +160,8 @@ static int run_counter(char **a) {
 }
 
 int main(int count, char **arguments) {
-  if (count == 10 && strcmp(arguments[1], "send") == 0) return run_sender(arguments + 2);
+  if (count == 11 && strcmp(arguments[1], "send") == 0) return run_sender(arguments + 2);
   if (count == 5 && strcmp(arguments[1], "count") == 0) return run_counter(arguments + 2);
-  fputs("usage: spread send FROM TO COUNT PORT SIZE RATE SECONDS SEGMENTS | count FROM COUNT PORT\n", stderr);
+  fputs("usage: spread send FROM TO COUNT PORT SIZE RATE SECONDS SEGMENTS GREED | count FROM COUNT PORT\n", stderr);
   return 2;
 }

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from hashlib import blake2s
 from pathlib import Path
+from socket import AF_INET, SOCK_DGRAM, socket
 
 import pytest
 
-from bench.scale import flood, handshakes, idle
+from bench.compare.processes import run
+from bench.scale import flood, handshakes, idle, many
 from bench.scale.figure import Figure, number, table
+from bench.scale.workshop import Workshop
 from kubespan.model.keys import PublicKey
 from kubespan.noise.cookie import CookieChecker
 from kubespan.noise.messages import MessageType, message_type
@@ -89,6 +92,24 @@ def test_ratios_are_medians_of_rounds() -> None:
     )
 
 
+def test_what_is_carried_is_a_part_of_what_each_offered() -> None:
+    values = [figure.value for figure in many.carried("n", 1300, [500, 100, 40, 50])]
+    assert values == pytest.approx([50.0, 50.0, 40.0])
+
+
+def test_the_first_flow_has_as_many_turns_as_it_is_greedy() -> None:
+    need("cc")
+    with socket(AF_INET, SOCK_DGRAM) as counter, Workshop() as workshop:
+        counter.bind(("0.0.0.0", 0))
+        counter.settimeout(10)
+        port = str(counter.getsockname()[1])
+        what = ("127.0.1.1", "127.0.2.1", "4", port, "8", "2000", "0.1", "1", "3")
+        done = run([workshop.program("spread"), "send", *what])
+        turns = [int(counter.recvfrom(8)[1][0].split(".")[3]) - 1 for _ in range(60)]
+    assert int(done.split()[0]) >= len(turns)
+    assert turns == 10 * [0, 1, 0, 2, 0, 3]
+
+
 def scale(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (sys.executable, "-m", "bench.scale", *arguments),
@@ -102,6 +123,11 @@ def scale(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_unknown_parts_are_refused() -> None:
     done = scale("--parts", "memory,nonsense")
     assert (done.returncode, "unknown parts: nonsense" in done.stderr) == (2, True)
+
+
+def test_an_unknown_implementation_is_refused() -> None:
+    done = scale("--parts", "many", "--impl", "nonsense")
+    assert (done.returncode, "unknown implementation: nonsense" in done.stderr) == (2, True)
 
 
 @pytest.mark.netns
