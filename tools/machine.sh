@@ -10,7 +10,7 @@ readonly DEMO_PACKAGES=(iperf3 iproute2 iputils-ping nftables procps util-linux 
 # wireguard-go may be missing from the machine's archive; the demonstration then plays both parts.
 readonly PEER_PACKAGES=(wireguard-go)
 readonly TEST_PACKAGES=(
-    busybox-static conntrack cpio ethtool iptables ncat openresolv psmisc
+    busybox-static conntrack cpio ethtool iptables libsodium23 ncat openresolv psmisc
     qemu-system-x86 systemd tcpdump tshark valgrind
 )
 
