@@ -1,15 +1,15 @@
 /*
- * The same batches several times with other keys, contents and nonces: can anybody tell, who sees what is not secret?
+ * The same batches several times with other keys and contents: can anybody tell, who sees what is not secret?
  *
  * Usage: twice steps|remains LEVEL.
  *
  * steps: the processor traps after each instruction, and their addresses are hashed. A branch on a secret takes other
- * ones. Which data they touch is not seen: that takes a disassembler, or valgrind, which check_aead.c is for. Prints how
- * many instructions were watched.
+ * ones. Which data they touch is not seen: that takes a disassembler, or valgrind, which check_aead.c is for. Prints
+ * how many instructions were watched.
  *
- * remains: what the heap holds behind a call, all contexts and all that was freed, should be the same byte for byte; then
- * no key is left there, no one-time key, no keystream, in whatever form. Packets and keys are not on the heap. Prints how
- * many bytes differed at most.
+ * remains: what the heap holds behind a call, all contexts and all that was freed, should be the same byte for byte;
+ * then no key is left there, no one-time key, no keystream, in whatever form. Packets and keys are not on the heap.
+ * Prints how many bytes differed at most.
  *
  * Ends with 3 where the machine does not run the level, with 4 where nothing can be watched.
  */
@@ -96,7 +96,8 @@ static void begin_watch(void) {}
 
 typedef void run(void *context, const uint8_t *key, struct aead_item *items, size_t count);
 
-static uint64_t watch(run *verb, void *context, size_t count)
+/* Never inline: what is watched begins and ends at the same place each time. */
+__attribute__((noinline)) static uint64_t watch(run *verb, void *context, size_t count)
 {
     begin_watch();
     verb(context, key, items, count);
