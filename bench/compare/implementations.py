@@ -200,7 +200,8 @@ IMPLEMENTATIONS = {
             _go_install(
                 "tailscale-wireguard-go",
                 "github.com/tailscale/wireguard-go",
-                "v0.0.0-20260527010701-b48af7099cad",
+                # What tailscale.com v1.104.5 requires, the newest of 2 November 2026.
+                "v0.0.0-20260928213032-417aef361226",
                 "wireguard-go",
             ),
             {"LOG_LEVEL": "error"},
