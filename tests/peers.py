@@ -11,10 +11,8 @@ Two variables steer it. `KUBESPAN_TEST_PROGRAM` is the path of another program t
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-WIREGUARD_GO = "golang.zx2c4.com/wireguard@latest"
+from bench.compare.implementations import Missing, newest_wireguard_go
+
 BUILD_TIMEOUT = 600.0
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -79,10 +78,11 @@ def kubespan_wg() -> Program:
 
 
 def wireguard_go() -> Program:
-    """The newest wireguard-go where Go is present, else the distribution's, else the test ends."""
-    built = _newest_wireguard_go() if shutil.which("go") else None
-    if built is not None:
-        return Program("wireguard-go", built)
+    """The newest wireguard-go that can be had, else the distribution's, else the test ends."""
+    try:
+        return Program("wireguard-go", newest_wireguard_go()[0])
+    except Missing as missing:
+        print(f"no newest wireguard-go: {missing}", file=sys.stderr)  # noqa: T201
     need("wireguard-go")
     return Program("wireguard-go", Path(str(shutil.which("wireguard-go"))))
 
@@ -92,31 +92,3 @@ def find_wireguard_go() -> Program | None:
     if shutil.which("go") or shutil.which("wireguard-go"):
         return wireguard_go()
     return None
-
-
-@cache
-def _newest_wireguard_go() -> Path | None:
-    """Build it once per machine, where the benchmarks look too; None if it does not build here."""
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubespan"
-    folder = cached / "wireguard-go-latest"
-    folder.mkdir(parents=True, exist_ok=True)
-    binary = folder / "wireguard"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not binary.exists():
-            _go_install(folder)
-    return binary if binary.exists() else None
-
-
-def _go_install(folder: Path) -> None:
-    """Leave the built program in the folder, or say why not."""
-    done = subprocess.run(
-        ["go", "install", WIREGUARD_GO],
-        env={**os.environ, "GOBIN": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT,
-        check=False,
-    )
-    if done.returncode != 0:
-        print(f"wireguard-go does not build here: {done.stderr}", file=sys.stderr)  # noqa: T201

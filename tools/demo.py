@@ -34,10 +34,9 @@ def ours() -> str:
 def neighbour() -> str:
     """Find the newest wireguard-go: one that tests have built, the system's, else our own."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "kubespan" / "wireguard-go-latest" / "wireguard"
-    if os.access(built, os.X_OK):
-        return str(built)
-    return shutil.which("wireguard-go") or ours()
+    # Each is in a folder of its version, which begins with its date.
+    built = max((cache / "kubespan").glob("wireguard-go-v*/wireguard"), default=None)
+    return str(built or shutil.which("wireguard-go") or ours())
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from bench.compare.processes import CommandFailed, run
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubespan"
 CHECKOUT = Path(__file__).parents[2]
 REFERENCE = "wireguard-go"
+WIREGUARD_GO = "golang.zx2c4.com/wireguard"
+PROXY_TIMEOUT = 20.0
 
 
 class Missing(Exception):
@@ -108,13 +111,52 @@ def _on_path(program: str, package: str) -> Callable[[], list[str]]:
     return locate
 
 
-def _go_install(name: str, module: str, version: str, program: str) -> Callable[[], list[str]]:
-    def locate() -> list[str]:
-        folder = CACHE / f"{name}-{version}"
-        install = ["go", "install", f"{module}@{version}"]
-        return [str(_build_once(folder, program, install, {"GOBIN": str(folder)}))]
+@cache
+def newest_wireguard_go() -> tuple[Path, str]:
+    """The newest wireguard-go, asked for once a run; and why it is perhaps not, else "".
 
-    return locate
+    Without an answer, or where that one does not build, it is the newest that was built before.
+    Raises Missing when there is none.
+    """
+    try:
+        version = _newest_version(WIREGUARD_GO)
+        return _go_program("wireguard-go", WIREGUARD_GO, version, "wireguard"), ""
+    except Missing as missing:
+        # Go's versions of untagged commits begin with their date.
+        built = max(CACHE.glob("wireguard-go-v*/wireguard"), default=None)
+        if built is None:
+            raise
+        reason = str(missing).splitlines()[0]
+        note = f"perhaps not the newest wireguard-go: {reason}"
+        print(note, file=sys.stderr)
+        return built, note
+
+
+def _newest_version(module: str) -> str:
+    try:
+        asked = ["go", "list", "-m", "-f", "{{.Version}}", f"{module}@latest"]
+        return run(asked, timeout=PROXY_TIMEOUT).strip()
+    except CommandFailed as error:
+        raise Missing(str(error)) from error
+
+
+def _newest_command() -> list[str]:
+    return [str(newest_wireguard_go()[0])]
+
+
+def _newest_go_version(command: list[str]) -> str:
+    _, note = newest_wireguard_go()
+    return _go_version(command) + (f"; {note}" if note else "")
+
+
+def _go_install(name: str, module: str, version: str, program: str) -> Callable[[], list[str]]:
+    return lambda: [str(_go_program(name, module, version, program))]
+
+
+def _go_program(name: str, module: str, version: str, program: str) -> Path:
+    folder = CACHE / f"{name}-{version}"
+    install = ["go", "install", f"{module}@{version}"]
+    return _build_once(folder, program, install, {"GOBIN": str(folder)})
 
 
 def _cargo_install(crate: str, version: str, program: str) -> Callable[[], list[str]]:
@@ -184,9 +226,9 @@ IMPLEMENTATIONS = {
         Implementation(
             "wireguard-go",
             "the newest wireguard-go",
-            _go_install("wireguard-go", "golang.zx2c4.com/wireguard", "latest", "wireguard"),
+            _newest_command,
             {"LOG_LEVEL": "error"},
-            _go_version,
+            _newest_go_version,
         ),
         Implementation(
             "wireguard-go-packaged",

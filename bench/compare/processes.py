@@ -70,12 +70,16 @@ class Child:
         self._output.close()
 
 
-def run(command: Sequence[str], text: str = "") -> str:
+def run(command: Sequence[str], text: str = "", timeout: float | None = None) -> str:
     """The standard output of a short command fed with `text`. Raises CommandFailed."""
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=True, timeout=timeout
+        )
     except FileNotFoundError as error:
         raise CommandFailed(f"{command[0]} is not installed") from error
     except subprocess.CalledProcessError as error:
         raise CommandFailed(f"{' '.join(command)}: {error.stderr.strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(f"{' '.join(command)}: no answer in {timeout:g} s") from error
     return done.stdout
