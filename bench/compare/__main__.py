@@ -6,11 +6,13 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from bench.compare import implementations, machine, options, report
+from bench.compare import implementations, machine, options, plan, report
 from bench.compare.implementations import Contender, Missing
 from bench.compare.options import Options
 from bench.compare.report import Comparison
@@ -29,23 +31,16 @@ def main(arguments: Sequence[str]) -> int:
         contenders, notes = _contenders(wanted)
     except (Missing, ValueError) as error:
         return _refuse(str(error))
-    session = Session(wanted, contenders, notes=notes)
-    samples, interrupted = _measure(session)
-    versions = {end.name: end.version for pair in contenders for end in (pair.a, pair.b)}
-    command = shlex.join(["python", "-m", "bench.compare", *arguments])
-    _publish(
-        Comparison(
-            command,
-            wanted.reference,
-            machine.facts(),
-            versions,
-            session.remarks,
-            session.features,
-            session.notes,
-            samples,
-        ),
-        wanted.out,
-    )
+    sessions = _sessions(plan.sections(wanted), contenders, notes)
+    _announce(sessions)
+    samples: list[Sample] = []
+    interrupted = False
+    try:
+        interrupted = _measure(sessions, samples)
+    finally:
+        # Also when something broke that nobody thought of: an hour's figures are worth keeping.
+        command = shlex.join(["python", "-m", "bench.compare", *arguments])
+        _publish(_comparison(command, sessions, samples), wanted.out)
     if interrupted:
         return INTERRUPTED
     return 1 if any(sample.failure for sample in samples) or not samples else 0
@@ -65,18 +60,43 @@ def _contenders(wanted: Options) -> tuple[list[Contender], list[str]]:
     return found, notes
 
 
-def _measure(session: Session) -> tuple[list[Sample], bool]:
-    """All samples, or those until Ctrl-C; labs are gone either way."""
-    samples: list[Sample] = []
+def _sessions(
+    sections: Sequence[Options], contenders: Sequence[Contender], notes: list[str]
+) -> list[Session]:
+    """One for each section, with those of its contenders that are there; notes are shared."""
+    sessions = []
+    for section in sections:
+        present = [pair for pair in contenders if pair.name in section.contenders]
+        present_names = tuple(pair.name for pair in present)
+        section = replace(section, contenders=present_names)  # noqa: PLW2901
+        sessions.append(Session(section, present, notes=notes))
+    return sessions
+
+
+def _announce(sessions: Sequence[Session]) -> None:
+    """How long each section will take, and all of them."""
+    minutes = [plan.estimate(session.options) / 60 for session in sessions]
+    if len(sessions) > 1:
+        for session, expected in zip(sessions, minutes, strict=True):
+            title = session.options.title or "As without --full"
+            print(f"{title}: about {expected:.0f} minutes", file=sys.stderr)
+    over_at = time.strftime("%H:%M", time.localtime(time.time() + 60 * sum(minutes)))
+    print(f"about {sum(minutes):.0f} minutes if undisturbed, until {over_at}", file=sys.stderr)
+
+
+def _measure(sessions: Sequence[Session], samples: list[Sample]) -> bool:
+    """All samples are there, or those until Ctrl-C, when it is True; labs are gone either way."""
     try:
-        with _terminable(), closing(session.samples()) as running:
-            for sample in running:
-                samples.append(sample)
-                print(report.progress(sample), file=sys.stderr, flush=True)
+        with _terminable():
+            for session in sessions:
+                with closing(session.samples()) as running:
+                    for sample in running:
+                        samples.append(sample)
+                        print(report.progress(sample), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
-        session.notes.append("interrupted: not everything was measured")
-        return samples, True
-    return samples, False
+        sessions[0].notes.append("interrupted: not everything was measured")
+        return True
+    return False
 
 
 @contextmanager
@@ -87,6 +107,20 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _comparison(command: str, sessions: Sequence[Session], samples: list[Sample]) -> Comparison:
+    ends = [end for pair in sessions[0].contenders for end in (pair.a, pair.b)]
+    return Comparison(
+        command,
+        sessions[0].options.reference,
+        machine.facts(),
+        {end.name: end.version for end in ends},
+        sessions[0].remarks,
+        {link: said for session in sessions for link, said in session.features.items()},
+        sessions[0].notes,
+        samples,
+    )
 
 
 def _publish(comparison: Comparison, out: Path) -> None:

@@ -17,6 +17,8 @@ QUICK_BUDGET = 100.0
 RESULTS = Path(__file__).parents[1] / "results"
 HONEST_MODE = "seggro"
 ALL_PARTS = ("tcp", "packets", "rtt")
+# What --full asks for itself.
+SET_BY_FULL = ("parts", "modes", "directions", "family", "mtu", "peers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One comparison, as asked for."""
+    """One comparison, as asked for, or one section of it: then it has a title."""
 
     contenders: tuple[str, ...]
     is_explicit: bool
@@ -55,11 +57,16 @@ class Options:
     effort: Effort
     max_foreign: float
     out: Path
+    full: bool = False
+    title: str = ""
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """The options that the command line means; a mistake in it ends the program."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.full and any(getattr(given, n) != parser.get_default(n) for n in SET_BY_FULL):
+        parser.error(f"--full sets these itself: {', '.join(SET_BY_FULL)}")
     effort = _effort(given)
     loads = tuple(
         Load(streams, direction, congestion, effort.seconds)
@@ -85,6 +92,7 @@ def parse(arguments: Sequence[str]) -> Options:
         effort,
         given.max_foreign / 100,
         given.out or RESULTS / time.strftime("%Y%m%d-%H%M%S"),
+        given.full,
     )
 
 
@@ -133,7 +141,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 
 def _add_how(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--quick", action="store_true", help="short runs, under three minutes with the defaults")
+    either = parser.add_mutually_exclusive_group().add_argument
+    either("--quick", action="store_true", help="short runs, under three minutes by default")
+    either("--full", action="store_true", help="also IPv6, MTU 8920, other directions, 1000 peers")
     add("--runs", type=int, help="interleaved rounds of TCP (default: 5, quick 3)")
     add("--seconds", type=int, help="of each TCP run (default: 3, quick 1)")
     add("--max-foreign", type=float, default=4.0, help="CPU %% of strangers that repeats a run")

@@ -1,7 +1,11 @@
-"""The report as a picture: bars by link and load, one panel a metric. Needs matplotlib."""
+"""The report's first section as a picture: bars by link and load, one panel a metric.
+
+Needs matplotlib.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -9,7 +13,7 @@ from matplotlib.figure import Figure as Picture
 from matplotlib.patches import Rectangle
 
 from bench.compare.report import Comparison
-from bench.compare.results import METRICS, Figure, Subject, contenders, figure, subjects
+from bench.compare.results import METRICS, Figure, Subject, contenders, figure, sections, subjects
 
 BARE = "veth"
 BARE_COLOUR = "#c8c8c8"
@@ -29,6 +33,9 @@ _PANELS = {
 
 def draw(comparison: Comparison, out: Path) -> list[Path]:
     """report.png and report.svg are in `out`; their paths are returned."""
+    (first, *_) = sections(comparison.samples)
+    shown = [sample for sample in comparison.samples if sample.subject.section == first]
+    comparison = replace(comparison, samples=shown)
     keys = [key for key, (part, _) in _PANELS.items() if subjects(comparison.samples, part)]
     wide = [key for key in keys if _PANELS[key][0] == "tcp"]
     narrow = [key for key in keys if key not in wide]

@@ -7,7 +7,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.compare.results import METRICS, Figure, Sample, Subject, contenders, figure, subjects
+from bench.compare.results import (
+    METRICS,
+    Figure,
+    Sample,
+    Subject,
+    contenders,
+    figure,
+    sections,
+    subjects,
+)
 
 # Counters that explain a figure when read as a quotient: heading, what is counted, per what.
 QUOTIENTS = (
@@ -21,6 +30,7 @@ QUOTIENTS = (
 )
 
 
+REASON_LENGTH = 100
 HEADLINES = ("gbps", "cpu_s_per_gb", "kpps", "rtt_us")
 
 
@@ -44,12 +54,10 @@ def as_json(comparison: Comparison) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Tables by link, then small packets and round trips, then how it was measured."""
+    """Section by section: tables by link, small packets, round trips. Then how it was measured."""
     parts = ["# kubespan beside others", _machine(comparison), _glance(comparison)]
-    links = dict.fromkeys(s.link for s in subjects(comparison.samples, "tcp"))
-    parts += [_tcp(comparison, link) for link in links]
-    parts += _section(comparison, "packets", "Small packets")
-    parts += _section(comparison, "rtt", "Round trips")
+    for section in sections(comparison.samples):
+        parts += _section(comparison, section)
     parts += [_counters(comparison), _conditions(comparison)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -84,25 +92,39 @@ def _glance(comparison: Comparison) -> str:
             ]
             ratios = ["" if f is None or f.ratio is None else f"{f.ratio:.2f}" for f in found]
             if any(ratios):
-                rows.append([subject.name, METRICS[key].heading, *ratios])
+                rows.append([_title(subject, subject.name), METRICS[key].heading, *ratios])
     if not rows:
         return ""
     headings = ["", "", *names]
     return f"## Ratios to {comparison.reference}\n\n" + _table(headings, rows)
 
 
+def _section(comparison: Comparison, section: str) -> list[str]:
+    own = [s for s in comparison.samples if s.subject.section == section]
+    part = dataclasses.replace(comparison, samples=own)
+    links = dict.fromkeys(s.link for s in subjects(own, "tcp"))
+    parts = [_tcp(part, link) for link in links]
+    parts += _single_tables(part, "packets", "Small packets")
+    return parts + _single_tables(part, "rtt", "Round trips")
+
+
 def _tcp(comparison: Comparison, link: str) -> str:
     loads = [s for s in subjects(comparison.samples, "tcp") if s.link == link]
     tables = [_metrics_table(comparison, load) for load in loads]
     headed = [f"**{load.load}**\n\n{table}" for load, table in zip(loads, tables, strict=True)]
-    return "\n\n".join([f"## TCP, {link}", *headed])
+    heading = _title(loads[0], f"TCP, {link}")
+    return "\n\n".join([f"## {heading}", *headed])
 
 
-def _section(comparison: Comparison, part: str, title: str) -> list[str]:
+def _single_tables(comparison: Comparison, part: str, title: str) -> list[str]:
     return [
-        f"## {title}, {subject.name}\n\n{_metrics_table(comparison, subject)}"
+        f"## {_title(subject, title)}, {subject.name}\n\n{_metrics_table(comparison, subject)}"
         for subject in subjects(comparison.samples, part)
     ]
+
+
+def _title(subject: Subject, text: str) -> str:
+    return f"{subject.section}: {text}" if subject.section else text
 
 
 def _metrics_table(comparison: Comparison, subject: Subject) -> str:
@@ -116,7 +138,7 @@ def _metrics_table(comparison: Comparison, subject: Subject) -> str:
         row = [name]
         for key in keys:
             row += _cells(figure(samples, name, subject, key, comparison.reference), key)
-        rows.append([*row, _foreign(samples, name)])
+        rows.append([*row, _runs(samples, name)])
     return _table([*headings, "runs; most foreign CPU"], rows)
 
 
@@ -129,14 +151,20 @@ def _cells(found: Figure | None, key: str) -> list[str]:
     return [f"{found.median:.{decimals}f}{spread}", ratio]
 
 
-def _foreign(samples: Iterable[Sample], name: str) -> str:
-    own = [sample for sample in samples if sample.contender == name and not sample.failure]
-    return f"{len(own)}; {max((s.foreign_share for s in own), default=0.0):.1%}"
+def _runs(samples: Iterable[Sample], name: str) -> str:
+    own = [sample for sample in samples if sample.contender == name]
+    failures = [sample.failure for sample in own if sample.failure]
+    worst = max((sample.foreign_share for sample in own), default=0.0)
+    said = f"{len(own) - len(failures)}; {worst:.1%}"
+    if not failures:
+        return said
+    reason = failures[0].splitlines()[0][:REASON_LENGTH].replace("|", "/")
+    return f"{said}; {len(failures)} failed: {reason}"
 
 
 def _counters(comparison: Comparison) -> str:
     rows = [
-        [sample.contender, sample.subject.name, end, *_quotients(counters)]
+        [sample.contender, _title(sample.subject, sample.subject.name), end, *_quotients(counters)]
         for sample in comparison.samples
         if sample.round == 0
         for end, counters in sample.counters.items()
@@ -161,8 +189,19 @@ def _conditions(comparison: Comparison) -> str:
         f"- {s.contender}, {s.subject.name}: {s.failure}" for s in comparison.samples if s.failure
     ]
     notes = ["**Notes**\n\n" + "\n".join(said)] if said else []
-    features = [f"`ethtool -k`, {k}:\n\n```\n{v}\n```" for k, v in comparison.features.items()]
+    features = [
+        f"`ethtool -k`, {'; '.join(links)}:\n\n```\n{said}\n```"
+        for said, links in _alike(comparison.features).items()
+    ]
     return "\n\n".join(["## Conditions", _METHOD.format(comparison.reference), *notes, *features])
+
+
+def _alike(features: Mapping[str, str]) -> dict[str, list[str]]:
+    """The links of which `ethtool -k` says the same, by what it says."""
+    links: dict[str, list[str]] = {}
+    for link, said in features.items():
+        links.setdefault(said, []).append(link)
+    return links
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -33,11 +33,12 @@ METRICS = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What one figure is about: a link and what was sent over it."""
+    """What one figure is about: a link and what was sent over it, in which section of the run."""
 
     part: str
     link: str
     load: str
+    section: str = ""
 
     @property
     def name(self) -> str:
@@ -76,6 +77,11 @@ class Figure:
 def subjects(samples: Iterable[Sample], part: str) -> list[Subject]:
     """The subjects of one part, in the order they were measured."""
     return list(dict.fromkeys(s.subject for s in samples if s.subject.part == part))
+
+
+def sections(samples: Iterable[Sample]) -> list[str]:
+    """The sections, in the order they were measured."""
+    return list(dict.fromkeys(sample.subject.section for sample in samples))
 
 
 def contenders(samples: Iterable[Sample]) -> list[str]:

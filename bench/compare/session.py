@@ -1,7 +1,8 @@
-"""Runs everything that was asked for, contenders taking turns, and hands out samples."""
+"""Runs one section of what was asked for, contenders taking turns, and hands out samples."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,8 @@ from bench.compare.rtt import loaded_round_trips, round_trips
 from bench.compare.smallpackets import Packets, Trial, Workshop, highest_rate
 from bench.compare.uapi import Refused
 
+# A tool that says something else than expected has failed as well.
+FAILURES = (CommandFailed, Refused, OSError, ValueError, LookupError)
 FIXED_RATE = 50_000.0
 # Bits a second that the slowest contender carries, too: round trips beside it are of like loads.
 EVEN_RATE = 500_000_000
@@ -63,7 +66,7 @@ class Work:
 
 @dataclass(slots=True)
 class Session:
-    """One comparison.
+    """One section of a comparison.
 
     `features` fills with what `ethtool -k` said, by link; `remarks` with what data planes say of
     themselves, by contender; `notes` with what was left out and why.
@@ -107,7 +110,7 @@ class Session:
     def _tcp(self, link: Link) -> list[Work]:
         return [
             Work(
-                Subject("tcp", link.name, load.name),
+                self._subject("tcp", link, load.name),
                 self.options.effort.runs,
                 partial(transfer, load=load),
             )
@@ -125,7 +128,7 @@ class Session:
             fixed = offer(FIXED_RATE)
             return PacketRate(best.rate, fixed.microseconds_per_packet, best.usage)
 
-        return Work(Subject("packets", link.name, packets.name), effort.searches, measure)
+        return Work(self._subject("packets", link, packets.name), effort.searches, measure)
 
     def _round_trips(self, link: Link) -> list[Work]:
         effort = self.options.effort
@@ -136,10 +139,15 @@ class Session:
         }
         return [
             Work(
-                Subject("rtt", link.name, load), effort.series, partial(measure, count=effort.pings)
+                self._subject("rtt", link, load),
+                effort.series,
+                partial(measure, count=effort.pings),
             )
             for load, measure in measures.items()
         ]
+
+    def _subject(self, part: str, link: Link, load: str) -> Subject:
+        return Subject(part, link.name, load, self.options.title)
 
     def _link(self, link: Link, work: Sequence[Work]) -> Iterator[Sample]:
         with self._labs(link) as labs:
@@ -159,8 +167,9 @@ class Session:
                     lab = stack.enter_context(Lab(contender, link))
                     self.remarks[contender.name] = lab.remarks()
                     labs.append(lab)
-                except (CommandFailed, Refused, OSError) as error:
+                except FAILURES as error:
                     self.notes.append(f"{contender.name} left out of {link.name}: {error}")
+                    print(self.notes[-1], file=sys.stderr)
             if labs:
                 self.features[link.name] = labs[0].features()
             yield labs
@@ -184,8 +193,8 @@ class Session:
             before = lab.counters()
             measured = work.measure(lab)
             counted = {end: _since(before[end], now) for end, now in lab.counters().items()}
-        except (CommandFailed, Refused, OSError) as error:
-            failure = f"{error}\n{lab.complaint()}".strip()
+        except FAILURES as error:
+            failure = f"{str(error) or repr(error)}\n{lab.complaint()}".strip()
             return Sample(name, work.subject, number, {}, 0.0, tried, {}, failure)
         share = measured.usage.foreign_share
         return Sample(name, work.subject, number, measured.values(), share, tried, counted)

@@ -87,6 +87,7 @@ def test_interrupted(tmp_path: Path) -> None:
         command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stderr is not None
+        assert "minutes if undisturbed" in running.stderr.readline()
         assert "1 stream" in running.stderr.readline()
         started = descendants(running.pid)
         running.send_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -45,9 +46,41 @@ def test_no_ratios_without_the_reference() -> None:
 
 def test_failure_is_shown_with_its_reason() -> None:
     text = as_markdown(comparison([OURS, THEIRS, BROKEN]))
-    assert ["broken", "failed", "", "failed", "", "0; 0.0%"] in rows(text)
+    assert [
+        "broken",
+        "failed",
+        "",
+        "failed",
+        "",
+        "0; 0.0%; 1 failed: kb1x2 exited: no such key",
+    ] in rows(text)
     assert "kb1x2 exited: no such key" in text
     assert "FAILED" in progress(BROKEN)
+
+
+def test_a_round_that_failed_has_its_reason_beside_those_that_worked() -> None:
+    broken = Sample("ours", TCP, 1, {}, 0.0, 1, {}, "iperf3 did not finish\nkb1x2 running:")
+    text = as_markdown(comparison([OURS, THEIRS, broken]))
+    last = "1; 1.0%; 1 failed: iperf3 did not finish"
+    assert ["ours", "3.00", "2.00", "2.00", "0.25", last] in rows(text)
+
+
+def test_sections_keep_apart_what_is_of_one_link() -> None:
+    again = dataclasses.replace(TCP, section="Directions")
+    ours = dataclasses.replace(OURS, subject=again, values={"gbps": 6.0})
+    theirs = dataclasses.replace(THEIRS, subject=again, values={"gbps": 2.0})
+    text = as_markdown(comparison([OURS, THEIRS, ours, theirs]))
+    first, second = text.split("## Directions: TCP, seggro")
+    assert ["ours", "3.00", "2.00", "2.00", "0.25", "1; 1.0%"] in rows(first)
+    assert ["ours", "6.00", "3.00", "1; 1.0%"] in rows(second)
+    assert [f"Directions: {TCP.name}", "Gbit/s", "3.00"] in rows(first)
+
+
+def test_links_with_the_same_features_share_a_block() -> None:
+    alike = dataclasses.replace(comparison([OURS]), features={"one": "tso: on", "two": "tso: on"})
+    text = as_markdown(alike)
+    assert "`ethtool -k`, one; two:" in text
+    assert text.count("tso: on") == 1
 
 
 def test_conditions_are_in_the_report() -> None:
