@@ -1,4 +1,4 @@
-"""The picture: the first section only."""
+"""The picture: the first section only, and bars that say how far rounds were apart."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def test_further_sections_are_left_to_the_tables(tmp_path: Path) -> None:
     text = drawn(tmp_path, [*samples(TCP, 3.0), *samples(FURTHER, 5.0)])
     assert "seggro" in text
     assert "ipv6" not in text
+
+
+def test_a_bar_says_how_far_rounds_were_apart(tmp_path: Path) -> None:
+    assert "LineCollection" in drawn(tmp_path, samples(TCP, 3.0, 5.0, 4.0))
+    bars = plot.figure(samples(TCP, 3.0, 6.0, 4.0), "ours", TCP, "gbps", "ours")
+    assert plot._spread([bars]) == [[1.0], [2.0]]
