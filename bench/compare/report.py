@@ -185,15 +185,25 @@ def _quotients(counters: Mapping[str, int]) -> list[str]:
 
 def _conditions(comparison: Comparison) -> str:
     said = [f"- {note}" for note in comparison.notes]
-    said += [
-        f"- {s.contender}, {s.subject.name}: {s.failure}" for s in comparison.samples if s.failure
-    ]
+    said += _failures(comparison.samples)
     notes = ["**Notes**\n\n" + "\n".join(said)] if said else []
     features = [
         f"`ethtool -k`, {'; '.join(links)}:\n\n```\n{said}\n```"
         for said, links in _alike(comparison.features).items()
     ]
     return "\n\n".join(["## Conditions", _METHOD.format(comparison.reference), *notes, *features])
+
+
+def _failures(samples: Iterable[Sample]) -> list[str]:
+    """The whole reason once for every row; the row says how often."""
+    first: dict[tuple[str, Subject], str] = {}
+    for sample in samples:
+        if sample.failure:
+            first.setdefault((sample.contender, sample.subject), sample.failure)
+    return [
+        f"- {name}, {_title(subject, subject.name)}: {failure}"
+        for (name, subject), failure in first.items()
+    ]
 
 
 def _alike(features: Mapping[str, str]) -> dict[str, list[str]]:

@@ -65,6 +65,13 @@ def test_a_round_that_failed_has_its_reason_beside_those_that_worked() -> None:
     assert ["ours", "3.00", "2.00", "2.00", "0.25", last] in rows(text)
 
 
+def test_the_same_failure_in_every_round_is_noted_once() -> None:
+    again = dataclasses.replace(BROKEN, round=1)
+    text = as_markdown(comparison([OURS, BROKEN, again]))
+    assert text.count("- broken, seggro") == 1
+    assert "0; 0.0%; 2 failed: kb1x2 exited" in text
+
+
 def test_sections_keep_apart_what_is_of_one_link() -> None:
     again = dataclasses.replace(TCP, section="Directions")
     ours = dataclasses.replace(OURS, subject=again, values={"gbps": 6.0})
