@@ -193,19 +193,27 @@ class MeshNode:
         ]
 
     async def _end(self) -> None:
-        """Take everything back; the farewell goes out meanwhile, so that others know at once.
-
-        Where nobody asked us to leave, packets for members stay refused.
-        """
+        """Take everything back; the farewell goes out meanwhile, so that others know at once."""
         with suppress(SystemFault):
             self.announcing.save(self.discovering.affiliates, is_heard=self.discovering.is_heard)
         farewell = asyncio.ensure_future(self.discovering.stop())
-        self._underlay.stop()
-        await self.steersman.rest()
-        # Who is heard to the end is answered in clear once nothing is steered.
-        await self.plane.close()
-        await self.steersman.stop(remove=self._left.is_set())
-        await farewell
+        try:
+            self._underlay.stop()
+            await self._fall_silent()
+        finally:
+            await farewell
+
+    async def _fall_silent(self) -> None:
+        """Hear nobody any more, then steer nothing: who is still heard would be answered in clear.
+
+        Where nobody asked us to leave, packets for members stay refused.
+        """
+        try:
+            await self.steersman.rest()
+            await self.plane.close()
+        finally:
+            is_over = self._left.is_set() and not self.plane.is_there
+            await self.steersman.stop(remove=is_over)
 
     # Looking, and doing what follows.
 

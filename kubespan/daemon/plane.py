@@ -107,17 +107,25 @@ class DataPlane:
             self._live.device.hail()
 
     async def close(self) -> None:
-        """Delete the interface and forget its keys."""
-        if self._end is not None:
-            self._end.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._end
-            self._end = None
-        await self._close_window()
-        if self._live is not None and self._tun is not None:
+        """Delete the interface, whatever breaks meanwhile, and forget its keys."""
+        try:
+            if self._end is not None:
+                self._end.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._end
+                self._end = None
+            await self._close_window()
+        finally:
+            self._delete()
+
+    def _delete(self) -> None:
+        if self._live is None or self._tun is None:
+            return
+        try:
             self._live.close()
+        finally:
             os.close(self._tun.descriptor)
-        self._live = self._tun = None
+            self._live = self._tun = None
 
     async def _open_window(self) -> None:
         assert self._live is not None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from errno import EPERM
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,7 @@ class Stub:
         self.removals: list[bool] = []
         self.ended: list[str] = []
         self.report, self.has_plan, self.is_steering, self.mtu = Report(), True, True, 1420
+        self.is_there = True
         self.steered = IPSet()
         self.hear: Callable[[bool], object] = lambda _: None
 
@@ -166,6 +168,7 @@ class Stub:
         pass
 
     async def close(self) -> None:
+        self.is_there = False
         self.ended.append("plane")
 
     async def watch(self) -> None:
@@ -185,7 +188,11 @@ def heard_by(stub: Stub, hear: Callable[[bool], object]) -> Stub:
 
 
 def run_with(
-    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None = None
+    stub: Stub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float | None = None,
+    ready: Callable[[MeshNode], object] = lambda _: None,
 ) -> None:
     """Run a node that has this in place of its interface and its steersman."""
     config = replace(load_config(CONFIG.encode(), "x").config, state_directory=str(tmp_path))
@@ -198,7 +205,7 @@ def run_with(
         monkeypatch.setattr(nodes, "Steersman", lambda _, __, hear: heard_by(stub, hear))
         monkeypatch.setattr(nodes, "UnderlayMonitor", lambda *_: Underlay())
         node = MeshNode(config, config, announcing, log, tmp_path)
-        await node.run(lambda: None, patience)
+        await node.run(partial(ready, node), patience)
 
     class Underlay:
         def __getattr__(self, name: str) -> Callable[..., None]:
@@ -220,6 +227,29 @@ def test_a_node_that_breaks_lets_nothing_out(
     assert stub.removals == [False]
     # Who is heard to the end is answered in clear once nothing is steered.
     assert stub.ended == ["steering anew", "plane", "steering"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_breaks_at_the_end_lets_nothing_out_and_skips_no_farewell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    class Broken(Stub):
+        async def close(self) -> None:
+            await super().close()
+            self.is_there = is_there
+            raise InternalError("a thread does not end")
+
+    async def farewell(_: Discovering) -> None:
+        await asyncio.sleep(0.05)
+        stub.ended.append("farewell")
+
+    stub = Broken()
+    monkeypatch.setattr(Discovering, "stop", farewell)
+    with pytest.raises(InternalError, match="a thread does not end"):
+        run_with(stub, tmp_path, monkeypatch, ready=MeshNode.leave)
+    # Whoever is still heard would be answered in clear.
+    assert stub.removals == [not is_there]
+    assert stub.ended == ["steering anew", "plane", "steering", "farewell"]
 
 
 def test_a_peer_is_let_in_as_soon_as_it_is_steered(

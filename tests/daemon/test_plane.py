@@ -18,7 +18,8 @@ PROGRAM = """
 import asyncio, logging, subprocess, sys
 from pathlib import Path
 from kubespan.daemon.plane import DataPlane
-from kubespan.model.errors import ConfigError
+from kubespan.device.live import LiveDevice
+from kubespan.model.errors import ConfigError, InternalError
 from kubespan.model.keys import PresharedKey, PrivateKey
 from kubespan.model.plan import InterfaceConfig, PeerConfig
 
@@ -45,6 +46,18 @@ async def main():
     await plane.open()
     await plane.close()
     assert not plane.is_there and not (sockets / "kubespan.sock").exists()
+    await plane.open()
+    LiveDevice.close = broken
+    try:
+        await plane.close()
+    except InternalError as error:
+        print(error)
+    links = subprocess.run(("ip", "link"), capture_output=True, text=True, check=True).stdout
+    assert not plane.is_there and "kubespan" not in links
+
+def broken(live, close=LiveDevice.close):
+    close(live)
+    raise InternalError("a thread does not end")
 
 asyncio.run(main())
 """
@@ -69,5 +82,5 @@ def test_one_interface_at_a_time(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "create kubespan: Device or resource busy; another program has it; `kubespan down` ends a"
-        " node that runs here\n"
+        " node that runs here\na thread does not end\n"
     )
