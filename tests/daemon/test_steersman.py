@@ -31,7 +31,7 @@ class Kernel:
     def __init__(self) -> None:
         self.applied: list[int] = []
         self.report = Report()
-        self.is_removed = self.is_stopped = False
+        self.is_removed = self.is_stopped = self.is_resting = False
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.may_end = asyncio.Event()
@@ -59,7 +59,7 @@ class Kernel:
         await asyncio.Event().wait()
 
     async def rest(self) -> None:
-        pass
+        self.is_resting = True
 
     async def stop(self) -> None:
         self.is_stopped = True
@@ -235,6 +235,24 @@ def test_what_is_put_right_without_it_is_heard_of(monkeypatch: pytest.MonkeyPatc
 
     asyncio.run(scenario())
     assert heard == [(True, False), (True, True), (True, False), (False, False)]
+
+
+def test_at_rest_nothing_is_brought_and_nothing_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others change is put right by the applier, which must rest too."""
+
+    async def scenario() -> None:
+        kernel = Kernel()
+        monkeypatch.setattr(steersmen, "Applier", lambda *_: kernel)
+        one = Steersman(create_log(logging.INFO, io.StringIO()), lambda: 0, lambda _: None)
+        one.start()
+        await one.rest()
+        one.follow(PLAN)
+        await asyncio.sleep(0.01)
+        assert kernel.applied == []
+        assert (kernel.is_resting, kernel.is_removed, kernel.is_stopped) == (True, False, False)
+        await one.stop(remove=False)
+
+    asyncio.run(scenario())
 
 
 def test_what_was_never_started_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def test_operations_are_those_of_sets(one: list[Prefix], other: list[Prefix]) ->
     assert members(list((a | b).prefixes())) == members(one) | members(other)
     assert members(list((a - b).prefixes())) == members(one) - members(other)
     assert members(list((a & b).prefixes())) == members(one) & members(other)
+    assert all(made == IPSet.of(*made.prefixes()) for made in (a | b, a - b, a & b))
     assert a.overlaps(b) == bool(members(one) & members(other))
     assert all(address in a for address in members(one))
     assert not any(address in a for address in members(other) - members(one))
