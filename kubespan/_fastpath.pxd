@@ -286,6 +286,7 @@ cdef struct LaneCounters:
     uint64_t tun_written_packets
     uint64_t sealed_batches
     uint64_t opened_batches
+    uint64_t opened_messages   # in them, forged ones too
     uint64_t cookie_replies
     uint64_t busy_ns           # between the beginnings and the ends of batches
 

@@ -702,7 +702,7 @@ cdef class Lane:
             "udp_receives": c.udp_receives, "udp_received": c.udp_received,
             "tun_writes": c.tun_writes, "tun_written_packets": c.tun_written_packets,
             "sealed_batches": c.sealed_batches, "opened_batches": c.opened_batches,
-            "cookie_replies": c.cookie_replies,
+            "opened_messages": c.opened_messages, "cookie_replies": c.cookie_replies,
             "busy_ns": load_relaxed(&c.busy_ns), "alive_ns": boot_ns() - self.state.made_at,
         }
         return drops, named
@@ -1466,6 +1466,7 @@ cdef void open_groups(LaneState *lane) noexcept nogil:
         group = &lane.groups[i]
         lane.provider.open(
             lane.aead, group.keypair.receive_key, group.end - group.count, group.count)
+        lane.counters.opened_messages += group.count
         group.keypair.group = 0
     lane.counters.opened_batches += lane.group_count
     lane.group_count = 0

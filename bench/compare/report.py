@@ -21,11 +21,11 @@ from bench.compare.results import (
 # Counters that explain a figure when read as a quotient: heading, what is counted, per what.
 QUOTIENTS = (
     ("packets a TUN read", "tun_read_packets", "tun_reads"),
-    ("packets sealed together", "tun_read_packets", "sealed_batches"),
+    ("packets sealed together", "udp_sent", "sealed_batches"),
     ("segments a send", "udp_sent", "udp_messages"),
     ("datagrams a system call out", "udp_sent", "udp_sends"),
     ("segments a receive", "udp_received", "udp_receives"),
-    ("packets opened together", "udp_received", "opened_batches"),
+    ("packets opened together", "opened_messages", "opened_batches"),
     ("packets a TUN write", "tun_written_packets", "tun_writes"),
 )
 

@@ -1,7 +1,8 @@
 """What counters of the data plane say when one is divided by another: why it is fast, or is not.
 
-A quotient whose divisor has not moved is left out: nothing is known yet. What is received and sent
-includes keepalives, and what is received handshakes: they show where little else has flowed.
+A quotient whose divisor has not moved is left out: nothing is known yet. What is sealed and opened
+includes keepalives, and what is received handshakes: they show where little else has flowed. What
+is dropped is neither sealed nor opened, or a flood of strangers would look like a fast stream.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Final
 
 COUNTED: Final = {
     "packets_per_tun_read": ("tun_read_packets", "tun_reads"),
-    "packets_sealed_together": ("tun_read_packets", "sealed_batches"),
+    "packets_sealed_together": ("udp_sent", "sealed_batches"),
     "segments_per_send": ("udp_sent", "udp_messages"),
     "segments_per_receive": ("udp_received", "udp_receives"),
-    "packets_opened_together": ("udp_received", "opened_batches"),
+    "packets_opened_together": ("opened_messages", "opened_batches"),
     "packets_per_tun_write": ("tun_written_packets", "tun_writes"),
 }
 """What is counted, and per what."""

@@ -10,7 +10,9 @@ from bench.compare.report import Comparison, as_json, as_markdown, progress
 from bench.compare.results import Sample, Subject
 
 TCP = Subject("tcp", "seggro, ipv4, MTU 1420", "1 stream")
-COUNTERS = {"a": {"udp_sent": 88, "udp_messages": 2}, "b": {}}
+SEALED = {"udp_sent": 88, "udp_messages": 2, "sealed_batches": 4}
+OPENED = {"udp_received": 99, "opened_messages": 60, "opened_batches": 3}
+COUNTERS = {"a": {**SEALED, **OPENED}, "b": {}}
 OURS = Sample("ours", TCP, 0, {"gbps": 3.0, "cpu_s_per_gb": 2.0}, 0.01, 1, COUNTERS)
 THEIRS = Sample("theirs", TCP, 0, {"gbps": 1.5, "cpu_s_per_gb": 8.0}, 0.25, 3, {})
 BROKEN = Sample("broken", TCP, 0, {}, 0.0, 1, {}, "kb1x2 exited: no such key")
@@ -100,7 +102,7 @@ def test_conditions_are_in_the_report() -> None:
 
 def test_counters_become_quotients() -> None:
     text = as_markdown(comparison([OURS, THEIRS]))
-    assert ["ours", TCP.name, "a", "", "", "44.0", "", "", "", ""] in rows(text)
+    assert ["ours", TCP.name, "a", "", "22.0", "44.0", "", "", "20.0", ""] in rows(text)
     assert not [row for row in rows(text) if row[:3] == ["ours", TCP.name, "b"]]
 
 

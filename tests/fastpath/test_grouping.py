@@ -189,7 +189,8 @@ def test_what_comes_in_turns_is_opened_by_key_and_delivered_in_order(party: Part
     arrivals = [(n % 3, n.to_bytes(4, "big") * 9) for n in range(30)]
     party.receive(arrivals)
     assert party.delivered(30) == [incoming(*arrival) for arrival in arrivals]
-    assert party.counted()["opened_batches"] == 3
+    counted = party.counted()
+    assert [counted[name] for name in ("opened_batches", "opened_messages")] == [3, 30]
     assert not +party.lanes.drops()
 
 

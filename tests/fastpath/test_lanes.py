@@ -722,6 +722,20 @@ def test_counters_say_how_much_went_together(bench: Bench) -> None:
     assert [counters[name] for name in ("udp_receives", "udp_received")] == [2, 2]
     assert [counters[name] for name in ("tun_writes", "tun_written_packets")] == [2, 2]
     assert [counters[name] for name in ("sealed_batches", "opened_batches")] == [1, 2]
+    assert counters["opened_messages"] == 2
+
+
+def test_what_no_key_opens_does_not_count_as_opened(bench: Bench) -> None:
+    """Or a flood of strangers would look like a fast stream."""
+    bench.establish()
+    for foreign in (b"strange", struct.pack("<IIQ", 4, OUR_INDEX + 1, 0) + bytes(16)):
+        bench.peer.sendto(foreign, bench.ours.getsockname())
+    bench.from_peer(ipv4("10.0.0.2", "10.0.0.1", b"in"))
+    bench.at_system()
+    bench.lanes.stop()
+    counters = bench.lanes.counters()
+    names = ("udp_received", "opened_messages", "opened_batches")
+    assert [counters[name] for name in names] == [3, 1, 1]
 
 
 def test_the_load_of_each_thread_is_told_by_what_it_carries(bench: Bench, threads: bool) -> None:
