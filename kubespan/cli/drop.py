@@ -22,8 +22,10 @@ MEANINGS: Final[Mapping[str, str]] = {
     "bad_tag": "do not open: damaged or forged on the way",
     "replayed": "came twice, or far too late: the network repeats or reorders",
     "bad_inner": "no IP packet inside: look at the peer",
-    "wrong_source": "from an address that is not the peer's: see kubespan get kubespanpeerspecs",
-    "no_peer": "for addresses that no peer has, or multicast: see kubespan get kubespanpeerspecs",
+    "wrong_source": "from an address that is not the peer's, or not let in yet: see kubespan get"
+    " kubespanpeerspecs",
+    "no_peer": "for an address that no peer has, or not let in yet, or multicast: see kubespan get"
+    " kubespanpeerspecs",
     "no_endpoint": "for peers whose place is not known: see kubespan get affiliates",
     "staged_overflow": "waited for peers that do not answer: see their state above",
     "queue_full": "more than could be looked at: usual in a flood",

@@ -148,7 +148,8 @@ def _traffic(plane: dict[str, Any]) -> Iterator[str]:
         if parts:
             yield _line(way.ljust(4), *parts)
     if known and loads:
-        threads = (f"{THREADS[lane]} {share(load)}" for lane, load in loads.items())
+        # A newer node may have others.
+        threads = (f"{THREADS.get(lane, lane)} {share(load)}" for lane, load in loads.items())
         yield _line("load", *threads, "since the start")
 
 

@@ -179,6 +179,11 @@ QUOTIENTS = {
             ["in     1.0 segments a receive", "load   both directions 25 %   since the start"],
         ),
         ({"segments_per_send": 1.0}, {}, ["out    1.0 segments a send"]),
+        (
+            {"segments_per_send": 1.0},
+            {"side\x1bways": 0.25},
+            ["out    1.0 segments a send", r"load   side\x1bways 25 %   since the start"],
+        ),
     ],
 )
 def test_traffic(
