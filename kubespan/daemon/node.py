@@ -29,7 +29,6 @@ from kubespan.device.clock import Clock
 from kubespan.linux.nft import require_nft
 from kubespan.linux.underlay import UnderlayMonitor, Ways
 from kubespan.mesh.reconciler import WORTH_A_LOOK, Facts, Outcome, Reconciler
-from kubespan.mesh.silence import answers
 from kubespan.model.address import Endpoint, IPAddress
 from kubespan.model.config import NodeConfig
 from kubespan.model.constants import HAIL_DELAYS, LOOK_INTERVAL
@@ -290,18 +289,12 @@ class MeshNode:
         self._trouble = trouble
 
     def _tell_discovery(self, outcome: Outcome) -> None:
-        now, trying_since = self._looked_at, outcome.trying_since
         # Also who is shown as up only later: it is not to be dropped meanwhile.
-        live = {
-            key
-            for key, status in outcome.statuses.items()
-            if answers(status, trying_since.get(key), now)
-        }
         self.discovering.set_live(
             {
                 affiliate.node_id
                 for affiliate in self.discovering.affiliates
-                if affiliate.kubespan is not None and affiliate.kubespan.public_key in live
+                if affiliate.kubespan is not None and outcome.answers(affiliate.kubespan.public_key)
             }
         )
         self.discovering.set_harvest(

@@ -13,7 +13,7 @@ from typing import Final
 from kubespan.mesh.evidence import Evidence, ServiceFacts
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
 from kubespan.mesh.reconciler import Outcome
-from kubespan.mesh.silence import answers, peer_name, silence
+from kubespan.mesh.silence import peer_name, silence
 from kubespan.model.address import Endpoint, Prefix
 from kubespan.model.constants import AFFILIATE_TTL, TUNNEL_OVERHEAD
 from kubespan.model.finding import FindingKind
@@ -59,8 +59,13 @@ def _status(outcome: Outcome, spec: KubeSpanPeerSpec) -> KubeSpanPeerStatus:
 def _silent(outcome: Outcome, now: float) -> Iterator[Problem]:
     found = []
     for spec in outcome.specs:
-        since = outcome.trying_since.get(spec.public_key)
-        problem = silence(spec, _status(outcome, spec), since, now)
+        problem = silence(
+            spec,
+            _status(outcome, spec),
+            now,
+            trying_since=outcome.trying_since.get(spec.public_key),
+            held_since=outcome.held_since.get(spec.public_key),
+        )
         if problem is not None:
             found.append(problem)
     yield from found
@@ -133,8 +138,7 @@ def _stale(outcome: Outcome, evidence: Evidence, now: float) -> Iterator[Problem
         seen_at = evidence.seen_at.get(spec.public_key)
         if seen_at is None or now - seen_at <= AFFILIATE_TTL:
             continue
-        since = outcome.trying_since.get(spec.public_key)
-        if not answers(_status(outcome, spec), since, now):
+        if not outcome.answers(spec.public_key):
             yield Problem(
                 ProblemCode.STALE_AFFILIATE,
                 Severity.WARNING,

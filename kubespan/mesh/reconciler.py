@@ -37,6 +37,7 @@ from kubespan.model.resources import (
     KubeSpanPeerStatus,
     Member,
     PeerReading,
+    PeerState,
 )
 from kubespan.wireguard.effects import Event
 
@@ -84,6 +85,10 @@ class Outcome:
     trying_since: Mapping[PublicKey, float]
     """Of peers that do not answer: when they were first written to since. Seconds since boot."""
 
+    held_since: Mapping[PublicKey, float]
+    """Of peers that answer, and are not shown as up before packets for them are steered: since when
+    they wait for that. Seconds since boot."""
+
     members: Mapping[str, Member]
     harvested: Mapping[PublicKey, KubeSpanEndpoint]
     interface: InterfaceConfig
@@ -92,6 +97,11 @@ class Outcome:
     problems: tuple[Problem, ...]
     look_at: float
     """Seconds since boot."""
+
+    def answers(self, key: PublicKey) -> bool:
+        """Whether a peer is up, or would be if packets for it were steered."""
+        status = self.statuses.get(key)
+        return key in self.held_since or (status is not None and status.state is PeerState.UP)
 
 
 class Reconciler:
@@ -104,6 +114,7 @@ class Reconciler:
         self._dialing = Dialing()
         self._statuses = Statuses()
         self._interface = InterfacePlanner(identity, secret)
+        self._held_since: dict[PublicKey, float] = {}
         self._members: tuple[object, Mapping[str, Member]] = (None, {})
 
     def reconcile(self, config: NodeConfig, facts: Facts, now: float) -> Outcome:
@@ -121,12 +132,14 @@ class Reconciler:
             force_routing=wanted.force_routing,
         )
         held_back = self._interface.held_back()
+        self._held_since = {key: self._held_since.get(key, now) for key in held_back}
         shown = {**statuses, **held_back} if held_back else statuses
         mtu = mesh_mtu(wanted.mtu, facts.ways)
         return Outcome(
             specs,
             shown,
             self._statuses.trying_since(),
+            self._held_since,
             self._members_of(facts.affiliates),
             harvest(facts.affiliates, shown) if wanted.harvest_extra_endpoints else {},
             interface,

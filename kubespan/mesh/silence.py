@@ -7,7 +7,7 @@ from typing import Final
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity, listed
 from kubespan.model.address import Endpoint, IPAddress
-from kubespan.model.constants import ENDPOINT_CONNECTION_TIMEOUT, PEER_DOWN_AFTER
+from kubespan.model.constants import ENDPOINT_CONNECTION_TIMEOUT
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 
 PRIVATE: Final = tuple(
@@ -25,17 +25,20 @@ STEERING_PATIENCE: Final = 2.0
 def silence(
     spec: KubeSpanPeerSpec,
     status: KubeSpanPeerStatus,
-    trying_since: float | None,
     now: float,
+    *,
+    trying_since: float | None = None,
+    held_since: float | None = None,
 ) -> Problem | None:
     """Return what seems to be wrong with a peer, None if nothing does, or it is too early to say.
 
-    `trying_since` is when it was first written to since it last answered, None if it was not.
+    `trying_since` is when it was first written to since it last answered, None if it was not;
+    `held_since` is since when it answers and waits to be steered, None if it does not.
     """
     if status.state is PeerState.UP:
         return None
-    if answers(status, trying_since, now):
-        return _held_back(peer_name(spec), status, now)
+    if held_since is not None:
+        return _held_back(peer_name(spec), held_since, now)
     if trying_since is None:
         return None if spec.endpoints else _unreachable(peer_name(spec), status, now)
     if now - trying_since < ENDPOINT_CONNECTION_TIMEOUT:
@@ -43,15 +46,6 @@ def silence(
     if status.last_handshake_at is None and status.receive_bytes:
         return _half_heard(peer_name(spec))
     return _no_reply(spec, status, now)
-
-
-def answers(status: KubeSpanPeerStatus, trying_since: float | None, now: float) -> bool:
-    """Whether a peer is up, or called and is shown otherwise until packets for it are steered."""
-    if status.state is PeerState.UP:
-        return True
-    # Who is written to in vain is down, however short a time ago it was heard.
-    at = status.last_handshake_at if trying_since is None else None
-    return at is not None and now < at + PEER_DOWN_AFTER
 
 
 def peer_name(spec: KubeSpanPeerSpec) -> str:
@@ -68,16 +62,16 @@ def is_private(address: IPAddress) -> bool:
     return address in PRIVATE_IPV6
 
 
-def _held_back(name: str, status: KubeSpanPeerStatus, now: float) -> Problem | None:
-    assert status.last_handshake_at is not None
-    if now - status.last_handshake_at < STEERING_PATIENCE:
+def _held_back(name: str, held_since: float, now: float) -> Problem | None:
+    if now - held_since < STEERING_PATIENCE:
         return None
     return Problem(
         ProblemCode.STEERING,
         Severity.WARNING,
         name,
         "has answered; waits until packets for it are steered",
-        "see why steering takes so long: time nft list tables",
+        "see why steering takes so long (time nft list tables), or whether the peer claims other"
+        " addresses again and again (kubespan get kubespanpeerspecs -w)",
     )
 
 

@@ -44,6 +44,7 @@ def tried(endpoint: str, state: PeerState = PeerState.UNKNOWN, **more: Any) -> K
 def outcome(
     *peers: tuple[KubeSpanPeerSpec, KubeSpanPeerStatus],
     trying_since: Mapping[PublicKey, float] | None = None,
+    held_since: Mapping[PublicKey, float] | None = None,
     mtu: Mtu | None = None,
     problems: tuple[Problem, ...] = (),
 ) -> Outcome:
@@ -58,6 +59,7 @@ def outcome(
         tuple(one for one, _ in peers),
         statuses,
         trying if trying_since is None else trying_since,
+        held_since or {},
         {},
         {},
         INTERFACE,

@@ -63,6 +63,7 @@ def test_a_spec_without_a_status_is_unknown() -> None:
         {},
         {},
         {},
+        {},
         found.interface,
         found.network,
         found.mtu,
@@ -130,14 +131,17 @@ def test_a_peer_that_nobody_speaks_of() -> None:
     assert said(outcome((spec(2), UP)), seen) == []
 
 
-@pytest.mark.parametrize("is_tried", [False, True])
-def test_a_peer_that_nobody_speaks_of_and_that_called(is_tried: bool) -> None:
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_peer_that_nobody_speaks_of_and_that_called(is_held: bool) -> None:
     """It waits to be steered; or it is down, however short a time ago it called."""
     called = tried(PUBLIC, last_handshake_at=NOW - 60.0)
-    trying = {key(2): NOW - 30.0} if is_tried else {}
-    found = outcome((spec(2, PUBLIC), called), trying_since=trying)
-    seen = Evidence(seen_at={key(2): NOW - 3600.0})
-    assert ("? peer-2 KS-STALE-AFFILIATE" in said(found, seen)) is is_tried
+    held = {key(2): NOW - 60.0} if is_held else {}
+    found = said(
+        outcome((spec(2, PUBLIC), called), held_since=held),
+        Evidence(seen_at={key(2): NOW - 3600.0}),
+    )
+    assert ("? peer-2 KS-STALE-AFFILIATE" in found) is not is_held
+    assert ("? peer-2 KS-STEERING" in found) is is_held
 
 
 @pytest.mark.parametrize(

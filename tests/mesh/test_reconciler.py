@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kubespan.mesh import planning
-from kubespan.mesh.entrance import let_in
+from kubespan.mesh.entrance import EVERYWHERE, let_in
 from kubespan.mesh.problem import ProblemCode
 from kubespan.mesh.reconciler import Facts, Outcome, Reconciler
 from kubespan.model.address import Endpoint, Prefix
@@ -168,10 +168,27 @@ def test_nobody_is_up_or_says_anything_before_packets_for_it_are_steered(is_forc
         assert (state, may_say, outcome.harvested) == (PeerState.UNKNOWN, inside, {})
         # It did answer: nobody tries it elsewhere, and where only who is up is steered, it is.
         assert (outcome.trying_since, len(outcome.network.steered)) == ({}, 1)
+        assert outcome.answers(key(2))
     state, may_say, after = look(outcome.network.steered, 2.2)
     assert (state, may_say, len(after.harvested)) == (PeerState.UP, whole, 1)
+    assert after.answers(key(2))
     # Who was let in is not sent out again.
     assert look((), 2.3)[:2] == (PeerState.UP, whole)
+
+
+def test_how_long_one_waits_to_be_steered_counts_from_its_first_answer() -> None:
+    """Neither its next handshake nor what it claims meanwhile begins that anew."""
+    mesh = reconciler()
+
+    def held_since(now: float, heard_at: float | None, claimed: str, steered: IPSet) -> list[float]:
+        member = affiliate("b", 2, networks=[claimed], endpoints=[str(A)])
+        facts = Facts((member,), {key(2): PeerReading(A, heard_at)}, steered=steered)
+        return list(mesh.reconcile(config(), facts, now).held_since.values())
+
+    assert held_since(2.0, None, "10.0.1.0/24", IPSet()) == []
+    assert held_since(5.0, 4.0, "10.0.1.0/24", IPSet()) == [5.0]
+    assert held_since(125.0, 124.0, "10.0.2.0/24", IPSet()) == [5.0]
+    assert held_since(126.0, 124.0, "10.0.2.0/24", EVERYWHERE) == []
 
 
 def said(outcome: Outcome, number: int) -> list[str]:

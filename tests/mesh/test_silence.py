@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from kubespan.mesh.problem import Problem, ProblemCode, Severity
-from kubespan.mesh.silence import answers, is_private, peer_name, silence
+from kubespan.mesh.silence import is_private, peer_name, silence
 from kubespan.model.resources import KubeSpanPeerSpec, KubeSpanPeerStatus, PeerState
 from tests.mesh.affiliates_of import key
 from tests.mesh.outcomes import spec, tried
@@ -19,7 +19,7 @@ LAN, LAN6 = "192.168.1.2:51820", "[fd12::1]:51820"
 def look(
     one: KubeSpanPeerSpec, status: KubeSpanPeerStatus, now: float = 60.0
 ) -> tuple[str, str, str]:
-    problem = silence(one, status, 0.0, now)
+    problem = silence(one, status, now, trying_since=0.0)
     assert problem is not None
     assert problem.peer == one.label
     return problem.code.value, problem.text, problem.next
@@ -82,18 +82,19 @@ def test_only_half_of_it_is_heard() -> None:
 
 
 def test_nothing_to_try() -> None:
-    said = silence(spec(2), KubeSpanPeerStatus(), None, 60.0)
+    said = silence(spec(2), KubeSpanPeerStatus(), 60.0)
     assert said is not None
     assert (said.code, said.severity) == (ProblemCode.NO_REPLY, Severity.WARNING)
     assert said.text == "announces no endpoint, and has never called"
-    said = silence(spec(2), KubeSpanPeerStatus(last_handshake_at=0.0), None, 300.0)
+    said = silence(spec(2), KubeSpanPeerStatus(last_handshake_at=0.0), 300.0)
     assert isinstance(said, Problem)
     assert said.text == "announces no endpoint, and was last heard 300 s ago"
 
 
 def test_it_answers_and_is_not_steered_for_long() -> None:
-    held_back = KubeSpanPeerStatus(last_handshake_at=58.0)
-    said = silence(spec(2, PUBLIC), held_back, None, 60.0)
+    """However short a time ago it shook hands anew."""
+    held_back = KubeSpanPeerStatus(last_handshake_at=59.5)
+    said = silence(spec(2, PUBLIC), held_back, 60.0, held_since=58.0)
     assert said is not None
     assert (said.code, said.severity, said.peer) == (
         ProblemCode.STEERING,
@@ -104,38 +105,20 @@ def test_it_answers_and_is_not_steered_for_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "at", "since", "expected"),
+    ("one", "status", "trying", "held"),
     [
-        (PeerState.UP, None, None, True),
-        (PeerState.UNKNOWN, 10.0, None, True),
-        (PeerState.DOWN, 10.0, None, True),
-        (PeerState.DOWN, 10.0, 20.0, False),
-        (PeerState.DOWN, -275.0, None, False),
-        (PeerState.UNKNOWN, None, None, False),
-    ],
-)
-def test_who_answers(
-    state: PeerState, at: float | None, since: float | None, expected: bool
-) -> None:
-    status = KubeSpanPeerStatus(state=state, last_handshake_at=at)
-    assert answers(status, since, 60.0) is expected
-
-
-@pytest.mark.parametrize(
-    ("one", "status", "since", "now"),
-    [
-        (spec(2, PUBLIC), tried(PUBLIC, PeerState.UP), 0.0, 60.0),
-        (spec(2), KubeSpanPeerStatus(state=PeerState.UP), None, 60.0),
-        (spec(2), KubeSpanPeerStatus(last_handshake_at=59.0), None, 60.0),
-        (spec(2, PUBLIC), KubeSpanPeerStatus(), None, 60.0),
-        (spec(2, PUBLIC), tried(PUBLIC), 46.0, 60.0),
+        (spec(2, PUBLIC), tried(PUBLIC, PeerState.UP), 0.0, None),
+        (spec(2), KubeSpanPeerStatus(state=PeerState.UP), None, None),
+        (spec(2), KubeSpanPeerStatus(last_handshake_at=0.0), None, 58.5),
+        (spec(2, PUBLIC), KubeSpanPeerStatus(), None, None),
+        (spec(2, PUBLIC), tried(PUBLIC), 46.0, None),
     ],
     ids=["up", "it called", "it called, and is not steered yet", "not tried", "tried too recently"],
 )
 def test_nothing_is_said_too_early(
-    one: KubeSpanPeerSpec, status: KubeSpanPeerStatus, since: float | None, now: float
+    one: KubeSpanPeerSpec, status: KubeSpanPeerStatus, trying: float | None, held: float | None
 ) -> None:
-    assert silence(one, status, since, now) is None
+    assert silence(one, status, 60.0, trying_since=trying, held_since=held) is None
 
 
 @pytest.mark.parametrize(
