@@ -57,6 +57,9 @@ class NodeFacts:
     """As the device has them: `drop_REASON`, `handshakes_ROLE_RESULT`, and others."""
 
     endpoint_changes: int = 0
+    held_back: frozenset[PublicKey] = frozenset()
+    """Peers that answer, and are not shown as up before packets for them are steered."""
+
     round_trips: Mapping[PublicKey, float] = field(default_factory=lambda: MappingProxyType({}))
     """Of peers that were pinged lately, in seconds."""
 

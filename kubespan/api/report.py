@@ -6,7 +6,7 @@ not known is null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import kubespan
@@ -16,7 +16,6 @@ from kubespan.api.rendering import Manner, rfc3339
 from kubespan.mesh.evidence import ServiceFacts
 from kubespan.mesh.problem import Problem
 from kubespan.model.instant import Instant
-from kubespan.model.keys import PublicKey
 from kubespan.model.resources import KubeSpanIdentity, KubeSpanPeerSpec, KubeSpanPeerStatus
 from kubespan.store import kind
 from kubespan.store.store import Store
@@ -117,7 +116,7 @@ def _service(service: ServiceFacts, moment: Instant, manner: Manner) -> dict[str
 def _peers(store: Store, facts: NodeFacts, moment: Instant, manner: Manner) -> list[dict[str, Any]]:
     statuses = {one.id: one.spec for one in store.list(kind.KUBESPAN_PEER_STATUSES)}
     peers = [
-        _peer(one.spec, statuses.get(one.id, UNKNOWN), facts.round_trips, moment, manner)
+        _peer(one.spec, statuses.get(one.id, UNKNOWN), facts, moment, manner)
         for one in store.list(kind.KUBESPAN_PEER_SPECS)
     ]
     return sorted(peers, key=lambda peer: (peer["label"], peer["public_key"]))
@@ -126,7 +125,7 @@ def _peers(store: Store, facts: NodeFacts, moment: Instant, manner: Manner) -> l
 def _peer(
     spec: KubeSpanPeerSpec,
     status: KubeSpanPeerStatus,
-    round_trips: Mapping[PublicKey, float],
+    facts: NodeFacts,
     moment: Instant,
     manner: Manner,
 ) -> dict[str, Any]:
@@ -136,11 +135,12 @@ def _peer(
         "public_key": key.base64(),
         "address": None if spec.address is None else str(spec.address),
         "state": status.state.value,
+        "is_held_back": key in facts.held_back,
         "endpoint": None if status.endpoint is None else str(status.endpoint),
         "endpoints": len(spec.endpoints),
         "handshake": None if handshake_at is None else manner.time(handshake_at),
         "handshake_age": None if handshake_at is None else _ago(handshake_at, moment),
-        "rtt": round_trips.get(key),
+        "rtt": facts.round_trips.get(key),
         "receive_bytes": status.receive_bytes,
         "transmit_bytes": status.transmit_bytes,
     }

@@ -180,6 +180,8 @@ def _peer(peer: dict[str, Any]) -> list[str]:
 def _way(peer: dict[str, Any]) -> str:
     if peer["state"] == "up" and peer["endpoint"]:
         return str(peer["endpoint"])
+    if peer.get("is_held_back"):
+        return "answers, not steered yet"
     if not peer["endpoints"]:
         return peer["endpoint"] or "none known"
     return f"trying {peer['endpoints']}"

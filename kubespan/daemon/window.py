@@ -59,6 +59,7 @@ class NodeWindow:
             problems=() if outcome is None else diagnose(outcome, self._seen(services), now),
             counters=node.plane.counters(),
             endpoint_changes=node.publication.endpoint_changes,
+            held_back=frozenset() if outcome is None else frozenset(outcome.held_since),
             round_trips=dict(self._round_trips),
         )
 

@@ -165,6 +165,7 @@ class FakeNode:
             problems=diagnose(self.outcome, evidence, self.boot),
             counters=self.counters,
             endpoint_changes=self.publication.endpoint_changes,
+            held_back=frozenset(self.outcome.held_since),
             round_trips={key(1): 0.018},
         )
 

@@ -112,12 +112,21 @@ def test_counters_are_also_divided() -> None:
     assert plane["lane_loads"] == {"both": 0.25}
 
 
+def test_a_peer_that_answers_and_waits_to_be_steered() -> None:
+    node = FakeNode(peers=1)
+    (peer,) = report(node, dataclasses.replace(node.facts(), held_back=frozenset({key(1)})))[
+        "peers"
+    ]
+    assert peer["is_held_back"]
+
+
 def up(number: int, rtt: float | None) -> dict[str, object]:
     return {
         "label": f"worker-{number}",
         "public_key": key(number).base64(),
         "address": f"fd50:8d60:4238:6302:a00::{number}",
         "state": "up",
+        "is_held_back": False,
         "endpoint": f"172.20.0.{2 + number}:51820",
         "endpoints": 1,
         "handshake": "2026-01-01T10:02:41.123456789Z",

@@ -236,6 +236,7 @@ def test_discovery(report: dict[str, Any], service: dict[str, Any], text: str) -
         ({"address": None}, "worker-1    -   up"),
         ({"endpoint": None, "endpoints": 2}, "up   trying 2"),
         ({"state": "unknown", "endpoint": None, "endpoints": 0}, "none known"),
+        ({"state": "down", "is_held_back": True}, "down answers, not steered yet"),
         ({"state": "unknown", "endpoints": 0}, "unknown   172.20.0.3:51820"),
         ({"receive_bytes": 0, "transmit_bytes": 0}, "18 ms   -"),
         ({"label": "\x1b[2J"}, r"\x1b[2J"),

@@ -24,6 +24,7 @@ from kubespan.daemon.announcing import Announcing
 from kubespan.daemon.discovering import Discovering
 from kubespan.daemon.node import MeshNode
 from kubespan.daemon.steersman import Unsteered
+from kubespan.daemon.window import NodeWindow
 from kubespan.device.clock import Clock
 from kubespan.linux.report import Failure, Report
 from kubespan.model.cluster import ClusterSecret
@@ -288,7 +289,7 @@ def test_a_peer_is_let_in_as_soon_as_it_is_steered(
     assert stub.given == [(), ("198.51.100.0/24",)]
 
 
-def test_discovery_keeps_whoever_waits_to_be_steered(
+def test_discovery_keeps_whoever_waits_to_be_steered_and_the_window_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Called(Stub):
@@ -298,9 +299,14 @@ def test_discovery_keeps_whoever_waits_to_be_steered(
             super().__init__()
             self.keys: tuple[PublicKey, ...] = ()
             self.has_looked = asyncio.Event()
+            self.windows: list[NodeWindow] = []
+
+        def open_window(self, node: MeshNode) -> None:
+            self.windows.append(NodeWindow(node, create_log(logging.ERROR, io.StringIO())))
 
         async def watch(self) -> None:
             await asyncio.wait_for(self.has_looked.wait(), PATIENCE)
+            assert self.windows[0].facts().held_back == set(self.keys)
             raise InternalError("it has seen enough")
 
         def configure(self, interface: InterfaceConfig) -> None:
@@ -317,7 +323,7 @@ def test_discovery_keeps_whoever_waits_to_be_steered(
     stub = Called()
     monkeypatch.setattr(Discovering, "set_live", lambda _, ids: stub.keep(ids))
     with pytest.raises(InternalError, match="it has seen enough"):
-        run_with(stub, tmp_path, monkeypatch)
+        run_with(stub, tmp_path, monkeypatch, ready=stub.open_window)
 
 
 def test_a_plan_that_was_brought_and_steers_no_more_ends_no_rest(
