@@ -85,10 +85,3 @@ def wireguard_go() -> Program:
         print(f"no newest wireguard-go: {missing}", file=sys.stderr)  # noqa: T201
     need("wireguard-go")
     return Program("wireguard-go", Path(str(shutil.which("wireguard-go"))))
-
-
-def find_wireguard_go() -> Program | None:
-    """As `wireguard_go`, but None where there is neither."""
-    if shutil.which("go") or shutil.which("wireguard-go"):
-        return wireguard_go()
-    return None

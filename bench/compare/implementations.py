@@ -24,6 +24,7 @@ CHECKOUT = Path(__file__).parents[2]
 REFERENCE = "wireguard-go"
 WIREGUARD_GO = "golang.zx2c4.com/wireguard"
 PROXY_TIMEOUT = 20.0
+GO_BUILD_TIMEOUT = 600.0
 
 
 class Missing(Exception):
@@ -111,13 +112,21 @@ def _on_path(program: str, package: str) -> Callable[[], list[str]]:
     return locate
 
 
-@cache
 def newest_wireguard_go() -> tuple[Path, str]:
     """The newest wireguard-go, asked for once a run; and why it is perhaps not, else "".
 
     Without an answer, or where that one does not build, it is the newest that was built before.
     Raises Missing when there is none.
     """
+    found = _look_for_wireguard_go()
+    if isinstance(found, Missing):
+        raise Missing(str(found))
+    return found
+
+
+@cache
+def _look_for_wireguard_go() -> tuple[Path, str] | Missing:
+    """What there is, or why nothing is: to ask in vain may take its time, and is done once too."""
     try:
         version = _newest_version(WIREGUARD_GO)
         return _go_program("wireguard-go", WIREGUARD_GO, version, "wireguard"), ""
@@ -125,7 +134,7 @@ def newest_wireguard_go() -> tuple[Path, str]:
         # Go's versions of untagged commits begin with their date.
         built = max(CACHE.glob("wireguard-go-v*/wireguard"), default=None)
         if built is None:
-            raise
+            return missing
         reason = str(missing).splitlines()[0]
         note = f"perhaps not the newest wireguard-go: {reason}"
         print(note, file=sys.stderr)
@@ -156,7 +165,7 @@ def _go_install(name: str, module: str, version: str, program: str) -> Callable[
 def _go_program(name: str, module: str, version: str, program: str) -> Path:
     folder = CACHE / f"{name}-{version}"
     install = ["go", "install", f"{module}@{version}"]
-    return _build_once(folder, program, install, {"GOBIN": str(folder)})
+    return _build_once(folder, program, install, {"GOBIN": str(folder)}, GO_BUILD_TIMEOUT)
 
 
 def _cargo_install(crate: str, version: str, program: str) -> Callable[[], list[str]]:
@@ -170,23 +179,30 @@ def _cargo_install(crate: str, version: str, program: str) -> Callable[[], list[
 
 
 def _build_once(
-    folder: Path, program: str, install: list[str], environment: Mapping[str, str]
+    folder: Path,
+    program: str,
+    install: list[str],
+    environment: Mapping[str, str],
+    timeout: float | None = None,
 ) -> Path:
     """Built into the cache, where the tests look too; delete it there to build it anew."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / program).exists():
-            _build(folder, install, environment)
+            _build(folder, install, environment, timeout)
     return folder / program
 
 
-def _build(folder: Path, install: list[str], environment: Mapping[str, str]) -> None:
+def _build(
+    folder: Path, install: list[str], environment: Mapping[str, str], timeout: float | None
+) -> None:
     if shutil.which(install[0]) is None:
         raise Missing(f"{install[-1]} has to be built, and {install[0]} is not installed")
     print(f"building {install[-1]} into {folder}", file=sys.stderr)
+    settings = (f"{name}={value}" for name, value in environment.items())
     try:
-        run(["env", *(f"{name}={value}" for name, value in environment.items()), *install])
+        run(["env", *settings, *install], timeout=timeout)
     except CommandFailed as error:
         raise Missing(str(error)) from error
 

@@ -17,22 +17,25 @@ GO = """\
 echo "$1" >>{folder}/asked
 case $1 in
   list) cat {folder}/newest ;;
-  install) echo built >"$GOBIN/wireguard" ;;
+  install) test ! -e {folder}/hangs || exec sleep 60; echo built >"$GOBIN/wireguard" ;;
 esac
 """
 
 
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The script's folder: `newest` is what the proxy says, without it there is no answer."""
+    """The script's folder: `newest` is what the proxy says, without it there is no answer.
+
+    With `hangs` there no build ends.
+    """
     script = tmp_path / "go"
     script.write_text(GO.format(folder=tmp_path))
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(implementations, "CACHE", tmp_path / "cache")
-    newest_wireguard_go.cache_clear()
+    implementations._look_for_wireguard_go.cache_clear()
     yield tmp_path
-    newest_wireguard_go.cache_clear()
+    implementations._look_for_wireguard_go.cache_clear()
 
 
 def built(go: Path, version: str) -> Path:
@@ -71,6 +74,16 @@ def test_without_an_answer_it_is_the_newest_that_is_built(go: Path) -> None:
     assert note.startswith("perhaps not the newest wireguard-go: go list")
 
 
-def test_without_an_answer_and_a_build_there_is_none(go: Path) -> None:
-    with pytest.raises(Missing, match="go list"):
+def test_without_an_answer_and_a_build_there_is_none_and_nobody_asks_again(go: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(Missing, match="go list"):
+            newest_wireguard_go()
+    assert (go / "asked").read_text().split() == ["list"]
+
+
+def test_a_build_that_hangs_is_given_up(go: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementations, "GO_BUILD_TIMEOUT", 0.2)
+    (go / "newest").write_text(NEW)
+    (go / "hangs").touch()
+    with pytest.raises(Missing, match=r"no answer in 0\.2 s"):
         newest_wireguard_go()
