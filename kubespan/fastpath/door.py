@@ -48,13 +48,13 @@ def thread_count() -> int:
 
     Where there are two processors or fewer, one thread carries more, and answers sooner: the other
     processor is for whoever sends. `KUBESPAN_THREADS` decides otherwise. The pure build has 0.
-    Raises ConfigError when `KUBESPAN_THREADS` asks for another number.
+    Raises ConfigError when `KUBESPAN_THREADS` asks for another number, in the pure build too.
     """
-    if not NATIVE:
-        return 0
     asked = os.environ.get("KUBESPAN_THREADS", "")
     if asked not in ("", "1", "2"):
         raise ConfigError(f"KUBESPAN_THREADS={asked!r}: write 1 or 2, or unset it")
+    if not NATIVE:
+        return 0
     if asked:
         return int(asked)
     return 1 if len(os.sched_getaffinity(0)) <= FEW_PROCESSORS else 2
@@ -71,9 +71,9 @@ def create_path() -> DataPath:
 
     Raises ConfigError as `check_environment`.
     """
+    check_environment()
     if not NATIVE:
         return PurePath()
-    check_environment()
     from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
 
     return native.NativePath()

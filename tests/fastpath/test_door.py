@@ -77,12 +77,12 @@ def test_as_many_threads_as_the_variable_says_or_suit_the_processors(
     assert fastpath.thread_count() == count
 
 
-@pytest.mark.native
-@pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
+@pytest.mark.parametrize("is_native", sorted({False, fastpath.NATIVE}))
 @pytest.mark.parametrize("value", ["0", "3", "4", "x", " 2", "02", "-1"])
 def test_another_number_of_threads_says_what_to_write(
-    monkeypatch: pytest.MonkeyPatch, value: str
+    monkeypatch: pytest.MonkeyPatch, value: str, is_native: bool
 ) -> None:
+    monkeypatch.setattr(door, "NATIVE", is_native)
     monkeypatch.setenv("KUBESPAN_THREADS", value)
     for refuse in (fastpath.create_path, fastpath.check_environment):
         with pytest.raises(ConfigError) as refused:
@@ -92,6 +92,7 @@ def test_another_number_of_threads_says_what_to_write(
 
 def test_the_pure_build_has_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "NATIVE", False)
+    monkeypatch.setenv("KUBESPAN_THREADS", "2")
     assert fastpath.thread_count() == 0
 
 
