@@ -341,10 +341,10 @@ cdef struct WaitingBatch:
 
 # Cookie replies of the inbound batch, side by side with what they need.
 cdef struct CookieDesk:
-    udp_message messages[16]   # REPLIES_A_BATCH
-    iovec parts[16]
-    uint8_t replies[1024]      # times GATE_REPLY_SIZE
-    uint8_t nonces[384]        # times GATE_NONCE_SIZE: random, each used once
+    udp_message messages[32]   # REPLIES_A_BATCH
+    iovec parts[32]
+    uint8_t replies[2048]      # times GATE_REPLY_SIZE
+    uint8_t nonces[768]        # times GATE_NONCE_SIZE: random, each used once
     int count
 
 # One lane: a thread's whole world. Written by its thread; `epoch` is read by the loop.

@@ -50,7 +50,7 @@ cdef enum:
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
-    REPLIES_A_BATCH = 16       # of UDP_RECEIVE_SLOTS
+    REPLIES_A_BATCH = 32       # of UDP_RECEIVE_SLOTS
     COOKIE_REPLY = 3           # message types
     TRANSPORT = 4
     READY_STOP = 1             # what `lane_wait` answers: the order of its descriptors

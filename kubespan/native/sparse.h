@@ -26,7 +26,7 @@
 enum {
     SPARSE_FLOWS = 1024,     /* flows are told apart by a hash; what shares a number waits together */
     SPARSE_STRANGER = -1,    /* of no flow that can be told: passes nothing, and nothing passes it */
-    SPARSE_MANY = 8,         /* single packets of a flow at once, which is then bulk as well */
+    SPARSE_MANY = 8,         /* single packets of a flow at once: bulk without an offload, which asks for nothing */
     SPARSE_MEMORY = 250000000 /* nanoseconds */
 };
 
@@ -39,8 +39,8 @@ struct sparse_state {
 
 struct sparse_line {
     struct sparse_state flows[SPARSE_FLOWS];
-    uint64_t bulk_at;
-    uint64_t sought_until; /* ns since boot */
+    uint64_t bulk_at;      /* when any flow last had several packets in one; ns since boot, 0: never */
+    uint64_t sought_until;
     uint32_t strangers;    /* that wait */
 };
 

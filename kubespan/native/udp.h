@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define UDP_RECEIVE_SLOTS 64
+#define UDP_RECEIVE_SLOTS 128
 #define UDP_RECEIVE_SIZE 65536
 /* Of bulk a call takes no more than stays in a core's cache until it is opened; meanwhile answers wait to be sent. */
 #define UDP_RECEIVE_BYTES (512 * 1024)
@@ -50,8 +50,8 @@ void udp_receiver_free(struct udp_receiver *r);
 #define UDP_KEEP_NOTHING UINT64_MAX
 /* Reads without blocking as many messages as there is room for, UDP_RECEIVE_SLOTS with those that are kept, and some
  * UDP_RECEIVE_BYTES if they are as large as those of the call before. Answers how many, 0 when none wait or there is
- * no room, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are, what is
- * older may be overwritten, and where nothing is kept numbers begin anew. Truncated messages have length 0. */
+ * no room for so many, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are,
+ * what is older may be overwritten, and where nothing is kept numbers begin anew. Truncated messages have length 0. */
 int udp_receive(struct udp_receiver *r, int fd, uint64_t keep);
 /* Of those that the last call read, and its number. */
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);

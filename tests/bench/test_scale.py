@@ -103,7 +103,7 @@ def test_the_first_flow_has_as_many_turns_as_it_is_greedy() -> None:
         counter.bind(("0.0.0.0", 0))
         counter.settimeout(10)
         port = str(counter.getsockname()[1])
-        what = ("127.0.1.1", "127.0.2.1", "4", port, "8", "2000", "0.1", "1", "3")
+        what = ("127.0.1.1", "127.0.2.1", "4", port, "8", "2000", "0.5", "1", "3")
         done = run([workshop.program("spread"), "send", *what])
         turns = [int(counter.recvfrom(8)[1][0].split(".")[3]) - 1 for _ in range(60)]
     assert int(done.split()[0]) >= len(turns)

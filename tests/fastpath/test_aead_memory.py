@@ -91,10 +91,10 @@ def test_no_branch_and_no_address_depends_on_a_secret(plain: Path, level: str) -
 @pytest.mark.parametrize("level", KERNELS)
 def test_the_same_instructions_run_whatever_is_secret(twice: str, level: str) -> None:
     [steps] = run(twice, "steps", level)
-    assert steps > 100_000
+    assert steps > 20_000
 
 
 @pytest.mark.parametrize("level", [*KERNELS, *LIBRARIES])
-def test_no_secret_is_left_in_memory_after_a_call(twice: str, level: str) -> None:
+def test_no_secret_is_left_on_the_heap_after_a_call(twice: str, level: str) -> None:
     [differing] = run(twice, "remains", level)
     assert differing <= (LIBCRYPTO_KEEPS if level == "libcrypto" else 0)

@@ -31,8 +31,8 @@ LONG = 1e6
 PATIENCE = 5.0
 SIZES = {1: 148, 2: 92}
 COOKIE_REPLIES = 64
-BATCH = 64
-REPLIES_A_BATCH = 16
+BATCH = 128
+REPLIES_A_BATCH = 32
 
 sources = st.sampled_from([6, 18]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
 messages = st.sampled_from([148, 92]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
@@ -278,7 +278,10 @@ def test_of_a_full_batch_some_get_a_cookie_and_all_are_counted() -> None:
     assert len(post.handed_up()) == UNDER_LOAD_AFTER
     assert post.lanes.counters()["cookie_replies"] == 2 * REPLIES_A_BATCH
     assert len({reply.nonce for reply in replies}) == len(replies)
-    firsts = [UNDER_LOAD_AFTER + n for n in (*range(REPLIES_A_BATCH), *range(BATCH, BATCH + 16))]
+    firsts = [
+        UNDER_LOAD_AFTER + n
+        for n in (*range(REPLIES_A_BATCH), *range(BATCH, BATCH + REPLIES_A_BATCH))
+    ]
     assert [reply.receiver_index for reply in replies] == firsts
     for reply in replies:
         datagram = asked[reply.receiver_index]

@@ -11,7 +11,6 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,13 +48,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> OffloadLibrary:
 @pytest.fixture
 def ipv6() -> Iterator[socket.socket | None]:
     """Our other socket, where there is IPv6."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
-        try:
-            one.bind(("::1", 0))
-        except OSError:
-            yield None
-        else:
-            yield one
+    try:
+        one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        one.bind(("::1", 0))
+    except OSError:
+        yield None
+        return
+    with one:
+        yield one
 
 
 @pytest.fixture(params=[True, False], ids=["one thread", "two threads"])
@@ -145,28 +145,27 @@ def test_all_comes_in_and_every_flow_in_order(
     assert sequences == [1368 * number for number in range(2000)]
 
 
-SLOTS = 64  # of messages received, and of batches that were opened
+SLOTS = 128  # of messages received
 
 
-def long_trains(bench: Bench, size: int, packets: int) -> list[list[bytes]]:
-    """As many messages as are received at once, each a batch of its own and one write."""
-    inner = Inner(payload=bytes(size))
-    sequences = (1000 + number * packets * size for number in range(SLOTS))
-    return [stream(replace(inner, sequence=at), packets, size) for at in sequences]
+def bulk(size: int, packets: int) -> list[bytes]:
+    """One TCP flow, full of packets."""
+    return stream(Inner(payload=bytes(size), sequence=0), packets, size)
 
 
 def test_a_line_as_long_as_it_can_be_is_in_order(bench: Bench, library: OffloadLibrary) -> None:
-    trains = long_trains(bench, 860, 64)
-    first, second, *rest = trains[0]
-    for train in ([first, ECHO, second], rest, *trains[1:]):
-        send_train(bench, train, 912)
+    """As many messages as are received at once, each of them a batch: more than can wait."""
+    first, *rest = bulk(860, SLOTS * 64)
+    packets = [first, ECHO, *rest]
+    for at in range(0, len(packets), 64):
+        send_train(bench, packets[at : at + 64], 912)
     bench.lanes.start()
     came: list[bytes] = []
     bench.tun.settimeout(5.0)
-    while len(came) < 1 + SLOTS * 64:
+    while len(came) < len(packets):
         came += library.split(bench.tun.recv(1 << 17))
     sequences = [struct.unpack("!I", p[24:28])[0] for p in came if p[9] == TCP]
-    assert sequences == [1000 + 860 * number for number in range(SLOTS * 64)]
+    assert sequences == [860 * number for number in range(SLOTS * 64)]
 
 
 @pytest.mark.parametrize("is_sought", [True, False])
@@ -174,19 +173,19 @@ def test_what_came_later_is_looked_through_between_two_writes(
     bench: Bench, library: OffloadLibrary, is_sought: bool
 ) -> None:
     """Only while somebody is sought; else bulk is written as it is opened, and nobody passes it."""
-    trains = long_trains(bench, 1300, TRAIN)
+    packets = bulk(1300, SLOTS * TRAIN)
     if is_sought:
-        trains[0].insert(1, ECHO)
+        packets.insert(1, ECHO)
     late = ipv4("10.0.0.1", "10.0.0.2", b"late", protocol=1)
-    for train in (*trains, [late]):
-        send_train(bench, train[:TRAIN])
+    for at in range(0, len(packets), TRAIN):
+        send_train(bench, packets[at : at + TRAIN])
+    send_train(bench, [late])
     bench.lanes.start()
     bench.tun.settimeout(5.0)
     writes = 0
     while late not in library.split(bench.tun.recv(1 << 17)):
         writes += 1
-
-    assert writes < SLOTS // 2 if is_sought else writes == SLOTS
+    assert writes < SLOTS // 2 if is_sought else writes >= SLOTS
 
 
 def test_neither_socket_is_kept_waiting_by_the_other(
@@ -237,5 +236,5 @@ def test_a_full_batch_has_room_for_who_passes_and_who_is_let_out(bench: Bench) -
     sequences = [struct.unpack("!I", p[24:28])[0] for p in came if p[9] == TCP]
     assert sequences == [1368 * number for number in range(1600)]
     numbers = [struct.unpack("!I", p[20:24])[0] for p in came if p[9] == 1 and p[20:24] != b"echo"]
-    assert sorted(numbers) == list(range(1200))
     assert [n for n in numbers if n % 2] == list(range(1, 1200, 2))
+    assert [n for n in numbers if not n % 2] == list(range(0, 1200, 2))

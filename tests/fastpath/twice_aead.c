@@ -131,7 +131,7 @@ static void check_all_steps(const struct aead_provider *level)
     for (size_t i = 0; i < BATCHES; i++)
         check_steps(level, context, batches[i]);
     level->destroy(context);
-    if (steps == 0)
+    if (steps <= BATCHES * TIMES * 2) /* each watch begins with a trap of its own */
         exit(UNWATCHED);
     printf("%lu\n", steps);
 }
