@@ -124,8 +124,7 @@ cdef extern from "native/sparse.h" nogil:
     cdef struct sparse_line:
         pass
     int sparse_flow(const uint8_t *packet, size_t length)
-    void sparse_see(sparse_line *line, int flow, const uint8_t *packet, size_t length,
-                    uint32_t packets, uint64_t now)
+    void sparse_see(sparse_line *line, int flow, uint32_t packets, uint64_t now)
     bint sparse_may_pass(const sparse_line *line, int flow, uint32_t packets)
     void sparse_wait(sparse_line *line, int flow)
     void sparse_leave(sparse_line *line, int flow)

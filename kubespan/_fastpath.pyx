@@ -934,7 +934,7 @@ cdef void tun_frame(LaneState *lane, size_t length, OutboundBatch *b) noexcept n
         return
     lane.counters.tun_read_packets += f.segments
     w.flow = sparse_flow(f.packet, f.packet_length)
-    sparse_see(&lane.frame_line, w.flow, f.packet, f.packet_length, f.segments, lane.now)
+    sparse_see(&lane.frame_line, w.flow, f.segments, lane.now)
     if sparse_may_pass(&lane.frame_line, w.flow, f.segments):
         route_frame(lane, f, b)
     else:
@@ -1518,7 +1518,7 @@ cdef void begin_batch(LaneState *lane, InboundMessage *m) noexcept nogil:
 
 
 cdef void end_batch(LaneState *lane) noexcept nogil:
-    """Who may go first does; the others stand in line. While nobody is sought it grows no longer."""
+    """Who may go first does; the others stand in line, which grows only while one is sought."""
     cdef offload_write w
     while offload_next_sparse(this_batch(lane), &lane.write_line, lane.now, &w):
         deliver_one(lane, this_batch(lane), &w)

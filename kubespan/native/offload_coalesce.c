@@ -453,7 +453,7 @@ int offload_next_sparse(struct offload_batch *b, struct sparse_line *line, uint6
     while (b->looked_at < b->groups) {
         struct offload_group *g = &b->group[b->looked_at++];
         g->flow = (int16_t)sparse_flow(g->packet, g->first_length);
-        sparse_see(line, g->flow, g->packet, g->first_length, g->packets, now);
+        sparse_see(line, g->flow, g->packets, now);
         if (sparse_may_pass(line, g->flow, g->packets)) {
             gather(b, g, w);
             return 1;

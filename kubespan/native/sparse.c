@@ -50,18 +50,6 @@ int sparse_flow(const uint8_t *packet, size_t length)
 
 static int is_recent(uint64_t at, uint64_t now) { return at && now - at < SPARSE_MEMORY; }
 
-/* A TCP segment that says only how far its sender has read. */
-static int is_acknowledgement(const uint8_t *packet, size_t length)
-{
-    int is_ipv4 = packet[0] >> 4 == 4;
-    size_t at = is_ipv4 ? (packet[0] & 0x0f) * 4u : IPV6_HEADER;
-
-    if (packet[is_ipv4 ? IPV4_PROTOCOL : IPV6_NEXT_HEADER] != PROTOCOL_TCP || length < at + TCP_HEADER)
-        return 0;
-    const uint8_t *tcp = packet + at;
-    return (tcp[TCP_FLAGS] & (TCP_SYN | TCP_FIN | TCP_RST)) == 0 && length == at + (tcp[TCP_OFFSET] >> 4) * 4u;
-}
-
 static void count(struct sparse_state *s, uint32_t packets, uint64_t now)
 {
     s->seen = s->seen_at == now ? s->seen + 1 : 1;
@@ -70,16 +58,14 @@ static void count(struct sparse_state *s, uint32_t packets, uint64_t now)
         s->bulk_at = now;
 }
 
-void sparse_see(struct sparse_line *line, int flow, const uint8_t *packet, size_t length, uint32_t packets,
-                uint64_t now)
+void sparse_see(struct sparse_line *line, int flow, uint32_t packets, uint64_t now)
 {
     if (flow == SPARSE_STRANGER)
         return;
     count(&line->flows[flow], packets, now);
     if (packets > 1)
         line->bulk_at = now;
-    else if (is_recent(line->bulk_at, now) && !is_recent(line->flows[flow].bulk_at, now)
-             && !is_acknowledgement(packet, length))
+    else if (is_recent(line->bulk_at, now) && !is_recent(line->flows[flow].bulk_at, now))
         line->sought_until = now + SPARSE_MEMORY;
 }
 

@@ -12,8 +12,8 @@
  * To find a packet that may go first, all that waits must be taken out of the kernel, and out of the
  * cache. That costs 6 to 12 % of throughput, so it is done only while somebody gains by it: for a quarter
  * of a second after a lone packet came, beside bulk, of a flow that sends none. Who has less to say than
- * four packets a second waits in turn. Acknowledgements of a stream that comes the other way ask for
- * nothing: it is as fast without.
+ * four packets a second waits in turn. (The acknowledgements of a stream that comes the other way are
+ * such packets too.)
  *
  * Pure: no allocation, no system call, no clock. Zeros are an empty line. One thread at a time.
  */
@@ -48,10 +48,8 @@ struct sparse_line {
  * protocols by addresses. Fragments and all else behind an IPv6 header, which may be an extension, are strangers. */
 int sparse_flow(const uint8_t *packet, size_t length);
 
-/* A frame of so many packets has come; the packet, or the first of them, is of this flow. Frames that were found at
- * once have the same `now`. */
-void sparse_see(struct sparse_line *line, int flow, const uint8_t *packet, size_t length, uint32_t packets,
-                uint64_t now);
+/* A frame of so many packets has come. Frames that were found at once have the same `now`. */
+void sparse_see(struct sparse_line *line, int flow, uint32_t packets, uint64_t now);
 
 /* Whether a frame of so many packets may go before everything that waits. */
 int sparse_may_pass(const struct sparse_line *line, int flow, uint32_t packets);

@@ -22,7 +22,6 @@ MANY = 8
 START = 5 * MEMORY
 SIZE = "#include <sparse.h>\nconst size_t size_of_line = sizeof(struct sparse_line);\n"
 BOTH = 3
-DATAGRAM = Inner(protocol=UDP).build()
 
 
 class Sparse:
@@ -45,11 +44,8 @@ class Sparse:
         memory = (ctypes.c_uint8 * len(packet)).from_buffer_copy(packet)
         return int(self._c.sparse_flow(memory, ctypes.c_size_t(len(packet))))
 
-    def see(self, flow: int, packets: int, now: int, packet: bytes = b"") -> None:
-        packet = packet or DATAGRAM
-        memory = (ctypes.c_uint8 * len(packet)).from_buffer_copy(packet)
-        length, at = ctypes.c_size_t(len(packet)), ctypes.c_uint64(now)
-        self._c.sparse_see(self._line, flow, memory, length, packets, at)
+    def see(self, flow: int, packets: int, now: int) -> None:
+        self._c.sparse_see(self._line, flow, packets, ctypes.c_uint64(now))
 
     def may_pass(self, flow: int, packets: int = 1) -> bool:
         return bool(self._c.sparse_may_pass(self._line, flow, packets))
@@ -203,33 +199,6 @@ def test_nobody_gains_by_looking(sparse: Sparse, flow: int, after: int) -> None:
     sparse.see(2, 40, START)
     sparse.see(flow, 1, START + after)
     assert not sparse.is_sought(START + after)
-
-
-TIMESTAMPS = bytes([1, 1, 8, 10]) + bytes(8)
-ACK, SYN, FIN, RST = 0x10, 0x02, 0x01, 0x04
-
-
-@pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize(
-    ("flags", "payload", "asks"),
-    [
-        (ACK, b"", False),
-        (ACK | 0xC0, b"", False),
-        (ACK, b"k", True),
-        (SYN, b"", True),
-        (SYN | ACK, b"", True),
-        (FIN | ACK, b"", True),
-        (RST, b"", True),
-    ],
-)
-@pytest.mark.parametrize("options", [b"", TIMESTAMPS], ids=["plain", "timestamps"])
-def test_an_acknowledgement_asks_for_nothing(
-    sparse: Sparse, version: int, flags: int, payload: bytes, asks: bool, options: bytes
-) -> None:
-    inner = Inner(version=version, flags=flags, payload=payload, options=options)
-    sparse.see(2, 40, START)
-    sparse.see(1, 1, START + 5, inner.build())
-    assert sparse.is_sought(START + 5) is asks
 
 
 def test_many_single_packets_at_once_are_bulk_as_well(sparse: Sparse) -> None:
