@@ -178,9 +178,12 @@ class Session:
         best: Sample | None = None
         for tried in range(1, self.options.effort.tries + 1):
             sample = self._once(lab, work, number, tried)
-            if best is None or _doubt(sample) < _doubt(best):
+            if sample.failure and best is not None:
+                self.notes.append(f"{sample.contender}, {work.subject}: {sample.failure}")
+                break
+            if best is None or sample.foreign_share < best.foreign_share:
                 best = sample
-            if _doubt(best) <= (False, self.options.max_foreign) or self._is_late():
+            if best.foreign_share <= self.options.max_foreign or self._is_late():
                 break
         assert best is not None
         return best
@@ -205,8 +208,3 @@ class Session:
 
 def _since(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
     return {name: count - before.get(name, 0) for name, count in now.items()}
-
-
-def _doubt(sample: Sample) -> tuple[bool, float]:
-    """How little a try is worth: any that worked is better than one that failed."""
-    return bool(sample.failure), sample.foreign_share

@@ -11,10 +11,12 @@ from typing import cast
 import pytest
 
 from bench.compare.__main__ import main
+from bench.compare.cpu import Usage
 from bench.compare.implementations import Contender, End
 from bench.compare.lab import Lab
 from bench.compare.options import parse
 from bench.compare.results import Sample, Subject
+from bench.compare.rtt import RoundTrips
 from bench.compare.session import Measured, Session, Work
 
 TCP = Subject("tcp", "seggro, ipv4, MTU 1420", "1 stream")
@@ -42,6 +44,23 @@ def test_a_tool_that_says_something_else_has_failed(error: Exception) -> None:
     sample = session._sample(cast("Lab", StillLab()), Work(TCP, 1, measure), 0)
     assert sample.failure.startswith(str(error))
     assert (sample.values, sample.tries) == ({}, 1)
+
+
+def test_a_try_that_failed_replaces_none_that_worked_and_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measure(_lab: Lab) -> Measured:
+        if tries:
+            raise KeyError("end")
+        tries.append(RoundTrips(90.0, 30.0, Usage(1.0, foreign=9.0, elapsed=1.0)))
+        return tries[0]
+
+    monkeypatch.setattr("bench.compare.session.wait_until_idle", lambda *_: None)
+    tries: list[RoundTrips] = []
+    session = Session(parse([]), [])
+    sample = session._sample(cast("Lab", StillLab()), Work(TCP, 1, measure), 0)
+    assert (sample.values, sample.failure) == (tries[0].values(), "")
+    assert ["end" in note for note in session.notes] == [True]
 
 
 def test_what_was_measured_before_a_mistake_of_ours_is_kept(
