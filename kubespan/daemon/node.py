@@ -208,8 +208,10 @@ class MeshNode:
         Where nobody asked us to leave, packets for members stay refused.
         """
         try:
-            await self.steersman.rest()
-            await self.plane.close()
+            try:
+                await self.steersman.rest()
+            finally:
+                await self.plane.close()
         finally:
             is_over = self._left.is_set() and not self.plane.is_there
             await self.steersman.stop(remove=is_over)
