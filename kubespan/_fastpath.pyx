@@ -41,7 +41,7 @@ cdef enum:
     MAX_SEGMENTS = 1400        # 64 KiB of the smallest TCP segments Linux makes
     MAX_PACKETS = BATCH_FRAMES + MAX_SEGMENTS  # one more frame fits where there are fewer packets
     FRAMES_WAITING = 32        # taken out of the TUN, to find who may go first among them
-    BATCHES_WAITING = 64       # opened, likewise
+    BATCHES_WAITING = 160      # opened, likewise; more than there are messages
     BYTES_A_TURN = 32768       # to the TUN, before somebody who may go first is looked for again
     FRAME_SIZE = 65536
     FRAME_SLOT = 65600         # with both headers that may stand before it

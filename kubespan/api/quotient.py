@@ -1,8 +1,8 @@
 """What counters of the data plane say when one is divided by another: why it is fast, or is not.
 
-A quotient whose divisor has not moved is left out: nothing is known yet. What is sealed and opened
-includes keepalives, and what is received handshakes: they show where little else has flowed. What
-is dropped is neither sealed nor opened, or a flood of strangers would look like a fast stream.
+A quotient whose divisor has not moved is left out: nothing is known yet. What is opened includes
+keepalives, and what is received handshakes: they show where little else has flowed. What is dropped
+is neither sealed nor opened, or a flood of strangers would look like a fast stream.
 """
 
 from __future__ import annotations

@@ -159,13 +159,14 @@ static int messages_that_fit(const struct udp_receiver *r, int first, int n)
     return fit < 1 ? 1 : (int)(fit < most ? fit : most);
 }
 
-/* Slots from `first` on that are neighbours and not kept, but no more than are wanted; none while fewer than that are
- * free. A call for each message makes a receiver slower than who sends, and what waits then waits in the socket. */
+/* Slots from `first` on that are neighbours and not kept, but no more than are wanted; none while fewer than that, or
+ * than half of all, are free. A call for each message makes a receiver slower than who sends, and what waits then waits
+ * in the socket. */
 static int room(const struct udp_receiver *r, int first, uint64_t keep)
 {
     int count = UDP_RECEIVE_SLOTS - (int)(r->next - keep);
 
-    if (count < r->most)
+    if (count < r->most && count < UDP_RECEIVE_SLOTS / 2)
         return 0;
     if (count > UDP_RECEIVE_SLOTS - first)
         count = UDP_RECEIVE_SLOTS - first;

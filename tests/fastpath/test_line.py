@@ -154,7 +154,7 @@ def bulk(size: int, packets: int) -> list[bytes]:
 
 
 def test_a_line_as_long_as_it_can_be_is_in_order(bench: Bench, library: OffloadLibrary) -> None:
-    """As many messages as are received at once, each of them a batch: more than can wait."""
+    """As many messages as are received at once, each of them a batch of its own."""
     first, *rest = bulk(860, SLOTS * 64)
     packets = [first, ECHO, *rest]
     for at in range(0, len(packets), 64):

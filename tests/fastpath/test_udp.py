@@ -142,9 +142,16 @@ def test_what_is_kept_stays_where_it_is(receiver: Receiver) -> None:
     assert [receiver.receive(), receiver.number(0)] == [1, 0]
 
 
+def test_half_of_the_slots_are_enough_however_small_messages_are(receiver: Receiver) -> None:
+    receiver.send(*[SMALL] * (SLOTS + 100))
+    assert receiver.receive() == SLOTS
+    half = SLOTS // 2
+    assert [receiver.receive(keep=few) for few in (1, half - 1, half)] == [0, 0, half]
+
+
 def test_a_call_ends_where_the_slots_do(receiver: Receiver) -> None:
     receiver.send(*[SMALL] * (SLOTS - 4))
     assert receiver.receive() == SLOTS - 4
     receiver.send(*[SMALL] * 20)
-    taken = [receiver.receive(keep=SLOTS - 4), receiver.receive(keep=SLOTS)]
+    taken = [receiver.receive(keep=SLOTS - 4), receiver.receive(keep=SLOTS - 4)]
     assert [*taken, receiver.number(0)] == [4, 16, SLOTS]
