@@ -2,11 +2,12 @@
 """The memory map: every structure that lanes and Python share, with writer, reader and unit.
 
 Holds no code. Times are nanoseconds since boot (suspend counted), 0 = never; lengths are bytes.
-"Loop" is the one Python thread that writes; "in" and "out" are the lanes.
+"Loop" is the one Python thread that writes; "in" and "out" are the lanes of either direction, of
+which there may be several.
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -21,6 +22,7 @@ cdef extern from "native/atomics.h" nogil:
     void store_relaxed(uint64_t *p, uint64_t value)
     void store_release(uint64_t *p, uint64_t value)
     uint64_t fetch_add(uint64_t *p, uint64_t value)
+    bint compare_exchange(uint64_t *p, uint64_t *expected, uint64_t desired)
     void *load_pointer(void *p)
     void store_pointer(void *p, void *value)
     void full_fence()
@@ -73,12 +75,15 @@ cdef extern from "native/udp.h" nogil:
         size_t segment_size
         uint8_t ecn
         udp_endpoint origin "from"
+    cdef struct udp_queue:
+        int fd
+        int most
     cdef struct udp_receiver:
         pass
     udp_receiver *udp_receiver_new()
     void udp_receiver_free(udp_receiver *r)
-    int udp_receive(udp_receiver *r, int fd, uint64_t keep)
-    enum: UDP_KEEP_NOTHING
+    int udp_receive(udp_receiver *r, udp_queue *q, uint64_t keep)
+    enum: UDP_KEEP_NOTHING, UDP_NO_ROOM
     uint64_t udp_number(const udp_receiver *r, const udp_datagram *d)
     udp_datagram *udp_received(udp_receiver *r, int i)
     cdef struct udp_message:
@@ -166,6 +171,11 @@ cdef extern from "native/inner.h" nogil:
     void inner_mark_congestion(uint8_t *packet)
 
 
+cdef enum:
+    MAX_LANES = 8              # of a direction
+    MAX_TUN_QUEUES = 16
+    MAX_SOCKETS = 32           # RECEIVE_QUEUES of either family
+
 # What is refused, and why: the numbers of kubespan.model.drop.DropReason; a test compares them.
 cdef enum DropReason:
     MALFORMED = 0
@@ -205,19 +215,19 @@ cdef struct KeypairState:
     uint32_t remote_index        # loop at birth; out
     uint32_t is_initiator        # loop at birth; both
     uint64_t created_at          # loop at birth; both
-    uint64_t send_counter        # out, loop: atomic add of what is taken
+    uint64_t send_counter        # out, loop: atomically what is taken
     uint64_t rekey_told_at       # both: when REKEY_DUE was last told
     uint64_t confirmed_told      # in: 1 once CONFIRMED has been told; out reads it
     uint32_t replay_lock         # in, loop: held for one check
     uint64_t replay_end          # under the lock: greatest counter accepted, plus one
-    uint32_t group               # in: of the batch under way, the key's group, plus one; 0 = none
+    uint32_t groups[MAX_LANES]   # in, each its own: the key's group in its batch, plus one; or 0
     uint64_t replay_bitmap[128]  # under the lock: a ring of bits, counter modulo 8192
 
 # What core and lanes both know of one peer. Never moves; reused after every lane has moved on.
 cdef struct SlotState:
     KeypairState *previous                # loop; in
     KeypairState *current                 # loop; in, out
-    KeypairState *next                    # loop; in
+    KeypairState *next                    # loop; in, out
     uint32_t endpoint_sequence            # odd while somebody writes the endpoint
     udp_endpoint endpoint                 # in, loop; out, loop: under the sequence
     uint64_t last_sent_at                 # out, loop; loop
@@ -346,17 +356,33 @@ cdef struct CookieDesk:
     uint8_t nonces[768]        # times GATE_NONCE_SIZE: random, each used once
     int count
 
+# A queue that is waited for by itself, and until when at least no other takes its place.
+cdef struct HotQueue:
+    uint32_t bit               # in what `lane_wait` answers
+    uint64_t until             # nanoseconds since boot
+
 # One lane: a thread's whole world. Written by its thread; `epoch` is read by the loop.
 cdef struct LaneState:
     TableState *table
     uint64_t epoch             # the table's, as of the batch under way; IDLE between batches
     uint64_t made_at           # nanoseconds since boot
     uint64_t now               # of the batch under way
-    int tun_fd, ipv4_fd, ipv6_fd, stop_fd
-    bint outbound, inbound     # which directions this thread carries
+    uint32_t number            # among the lanes of its direction
+    int stop_fd
+    int tun_fd                 # what is written to
+    int tun_queues[MAX_TUN_QUEUES]  # what is read from
+    uint32_t tun_count
+    uint32_t tun_turn          # which was read last
+    uint32_t tun_ready         # a bit for each that may have something
+    uint32_t tun_served        # for each that was read in this turn
+    bint is_deep               # whether they are read until they have nothing
+    int ipv4_fd, ipv6_fd       # what is sent by
+    udp_queue sockets[MAX_SOCKETS]  # what is received from
+    uint32_t socket_count
+    uint32_t first_socket      # the next turn begins with it: they share the receiver's slots
+    HotQueue hot_tun, hot_socket
+    int epoll_fd               # of all queues that are not hot
     bint vnet_header
-    bint ipv6_first            # of the two sockets, which share the receiver's slots
-    bint tun_closed            # nothing is read from it any more
     uint32_t features          # OFFLOAD_*
     uint32_t max_segments      # 1 without UDP_SEGMENT
     uint64_t icmp_allowed_at   # a little bucket: when the next NO_PEER may go up

@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from posix.unistd cimport read, write
+from posix.unistd cimport close, read, write
 
 cdef extern from "<errno.h>" nogil:
     enum: EBADFD
@@ -24,6 +24,17 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int poll(pollfd *descriptors, unsigned long count, int timeout)
+
+cdef extern from "<sys/epoll.h>" nogil:
+    enum: EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
+    cdef union epoll_data:
+        uint64_t u64
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll_fd, epoll_event *events, int count, int timeout)
 
 cdef extern from "<sys/random.h>" nogil:
     ssize_t getrandom(void *buffer, size_t length, unsigned int flags)
@@ -47,16 +58,17 @@ cdef enum:
     FRAME_SLOT = 65600         # with both headers that may stand before it
     FRAME_OUTPUT = 65536 + MAX_SEGMENTS * 176  # one frame cut up: headers repeated, sealed
     OUTPUT_SIZE = BATCH_BYTES + 2 * FRAME_OUTPUT
+    MESSAGE_WORK = 4096        # bytes of bulk that are as much work as a small message
+    RECEIVED_A_TURN = 393216   # after so much work no more is received: most of one large call
     RING_SIZE = 1048576
     HEADER_SIZE = 16           # of a transport message
     OVERHEAD = 32              # header and tag
     REPLIES_A_BATCH = 32       # of UDP_RECEIVE_SLOTS
     COOKIE_REPLY = 3           # message types
     TRANSPORT = 4
-    READY_STOP = 1             # what `lane_wait` answers: the order of its descriptors
-    READY_TUN = 2
-    READY_IPV4 = 4
-    READY_IPV6 = 8
+    STOP_BIT = 0               # in what `lane_wait` answers: a bit for each descriptor
+    TUN_BIT = 1
+    SOCKET_BIT = TUN_BIT + MAX_TUN_QUEUES
     HANDSHAKE_QUEUE = 1024     # handshake messages that may wait for the loop
     UNDER_LOAD_AFTER = HANDSHAKE_QUEUE // 8
     COOKIE_REPLIES = UNDER_LOAD_AFTER // 2  # fewer of those, as nothing shows that they are true
@@ -72,6 +84,7 @@ cdef uint64_t REJECT_AFTER_MESSAGES = 0xffffffffffffffff - 8192
 cdef uint64_t REPLAY_WINDOW = 8128
 cdef uint64_t ICMP_INTERVAL = SECOND // 1000
 cdef uint64_t UNDER_LOAD_STICKY = SECOND
+cdef uint64_t HOT_TIME = SECOND // 10
 
 cdef const aead_provider *the_provider = NULL
 
@@ -470,9 +483,8 @@ cdef class Keypair:
         cdef size_t length = len(packet)
         cdef uint64_t counter
         cdef aead_item item
-        if load_relaxed(&self.state.send_counter) >= REJECT_AFTER_MESSAGES:
+        if not take_counters(&self.state, 1, &counter):
             raise OverflowError("the key has sealed as many messages as it may")
-        counter = fetch_add(&self.state.send_counter, 1)
         datagram = PyBytes_FromStringAndSize(NULL, length + OVERHEAD)
         cdef uint8_t *out = <uint8_t *>PyBytes_AsString(datagram)
         write_header(out, self.state.remote_index, counter)
@@ -631,17 +643,23 @@ cdef class Lane:
     cdef LaneState state
     cdef Table table
 
-    def __cinit__(self, Table table, *, int tun_fd, int ipv4_fd, int ipv6_fd, int stop_fd,
-                  int upcall_fd, bint outbound, bint inbound, bint vnet_header, bint tcp_offload,
-                  bint udp_offload, bint segment):
+    def __cinit__(self, Table table, *, int number, int tun_fd, tuple tun_queues, int ipv4_fd,
+                  int ipv6_fd, tuple sockets, int stop_fd, int upcall_fd, bint vnet_header,
+                  bint tcp_offload, bint udp_offload, bint segment):
+        """Reads these queues of the TUN and receives from these sockets, either of which may be
+        none; writes to `tun_fd`, sends by the socket of either family, -1 for none.
+        """
         cdef LaneState *lane = &self.state
         self.table = table
         lane.table = &table.state
         lane.epoch = IDLE
         lane.made_at = boot_ns()
+        lane.number, lane.stop_fd, lane.ring.eventfd = number, stop_fd, upcall_fd
         lane.tun_fd, lane.ipv4_fd, lane.ipv6_fd = tun_fd, ipv4_fd, ipv6_fd
-        lane.stop_fd, lane.ring.eventfd = stop_fd, upcall_fd
-        lane.outbound, lane.inbound = outbound, inbound
+        lane.epoll_fd = -1
+        lane_serve(lane, tun_queues, sockets)
+        if not lane_watch(lane):
+            raise OSError(errno, "cannot wait for so many descriptors")
         lane.vnet_header = vnet_header
         lane.features = (OFFLOAD_TCP if tcp_offload else 0) | (OFFLOAD_UDP if udp_offload else 0)
         lane.max_segments = UDP_MAX_SEGMENTS if segment else 1
@@ -744,12 +762,42 @@ cdef tuple endpoint_tuple(udp_endpoint *e):
 
 # ---------------------------------------------------------------------------------- the lane
 
+cdef void lane_serve(LaneState *lane, tuple tun_queues, tuple sockets) except *:
+    """Read and receive from these."""
+    cdef uint32_t i
+    if (len(tun_queues) > MAX_TUN_QUEUES or len(sockets) > MAX_SOCKETS
+            or lane.number >= MAX_LANES):
+        raise ValueError(f"at most {<int>MAX_LANES} lanes a direction, "
+                         f"{<int>MAX_TUN_QUEUES} queues and {<int>MAX_SOCKETS} sockets each")
+    lane.tun_count, lane.socket_count = len(tun_queues), len(sockets)
+    for i in range(lane.tun_count):
+        lane.tun_queues[i] = tun_queues[i]
+    for i in range(lane.socket_count):
+        lane.sockets[i].fd = sockets[i]
+
+
+cdef bint lane_watch(LaneState *lane) noexcept:
+    """The first queue of either kind is hot, all others are cold; False if the system cannot."""
+    cdef uint32_t i
+    lane.hot_tun.bit, lane.hot_socket.bit = TUN_BIT, SOCKET_BIT
+    lane.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+    if lane.epoll_fd < 0:
+        return False
+    for i in range(1, lane.tun_count):
+        if not watch(lane, TUN_BIT + i):
+            return False
+    for i in range(1, lane.socket_count):
+        if not watch(lane, SOCKET_BIT + i):
+            return False
+    return True
+
+
 cdef bint lane_allocate(LaneState *lane) noexcept:
     lane.ring.memory = <uint8_t *>calloc(RING_SIZE, 1)
     lane.items = <aead_item *>calloc(MAX_PACKETS, sizeof(aead_item))
     lane.aead = lane.provider.create() if lane.provider != NULL else NULL
     lane.scratch = <uint8_t *>calloc(VNET_HEADER_SIZE + FRAME_SIZE, 1)
-    if lane.outbound:
+    if lane.tun_count:
         lane.frames = <uint8_t *>calloc(FRAMES_WAITING, FRAME_SLOT)
         lane.output = <uint8_t *>calloc(OUTPUT_SIZE, 1)
         lane.packets = <OutboundPacket *>calloc(MAX_PACKETS, sizeof(OutboundPacket))
@@ -762,7 +810,7 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
                 or lane.messages == NULL):
             return False
     lane.sender = udp_sender_new()
-    if lane.inbound:
+    if lane.socket_count:
         lane.receiver = udp_receiver_new()
         lane.messages_in = <InboundMessage *>calloc(MAX_PACKETS, sizeof(InboundMessage))
         lane.groups = <KeyGroup *>calloc(MAX_PACKETS, sizeof(KeyGroup))
@@ -776,6 +824,8 @@ cdef bint lane_allocate(LaneState *lane) noexcept:
 
 
 cdef void lane_free(LaneState *lane) noexcept:
+    if lane.epoll_fd >= 0:
+        close(lane.epoll_fd)
     if lane.aead != NULL:
         lane.provider.destroy(lane.aead)
     udp_sender_free(lane.sender)
@@ -797,13 +847,14 @@ cdef void lane_free(LaneState *lane) noexcept:
 
 
 cdef void lane_run(LaneState *lane) noexcept nogil:
-    """A batch from each descriptor that has something, then asleep until one has."""
-    cdef int ready = lane_wait(lane)
-    while not ready & READY_STOP:
+    """A batch from each queue that has something, then asleep until one has."""
+    cdef uint64_t ready = lane_wait(lane)
+    while not ready >> STOP_BIT & 1:
         lane_enter(lane)
-        if ready & READY_TUN or lane.frames_in != lane.frames_out:
+        begin_turn(lane, <uint32_t>(ready >> TUN_BIT) & ((1 << MAX_TUN_QUEUES) - 1))
+        if lane.tun_ready or lane.frames_in != lane.frames_out:
             tun_batch(lane)
-        udp_batches(lane, ready)
+        udp_batches(lane, <uint32_t>(ready >> SOCKET_BIT))
         deliver(lane, BYTES_A_TURN)
         lane_leave(lane)
         ready = lane_wait(lane)
@@ -812,7 +863,7 @@ cdef void lane_run(LaneState *lane) noexcept nogil:
 
 cdef void lane_finish(LaneState *lane) noexcept nogil:
     """Nothing is taken in any more; what stands in line still goes where it belongs."""
-    lane.tun_closed = True
+    lane.tun_ready = 0
     while is_anybody_in_line(lane):
         lane_enter(lane)
         tun_batch(lane)
@@ -838,20 +889,59 @@ cdef void lane_leave(LaneState *lane) noexcept nogil:
     store_relaxed(&lane.counters.busy_ns, lane.counters.busy_ns + boot_ns() - lane.now)
 
 
-cdef int lane_wait(LaneState *lane) noexcept nogil:
-    """Sleep until there is something to do; answers where, as READY_*. What is left over counts."""
+cdef uint64_t lane_wait(LaneState *lane) noexcept nogil:
+    """Sleep until there is something to do; answers where. What is left over counts."""
     cdef pollfd fds[4]
-    cdef int i, ready = 0
+    cdef int i
+    cdef uint64_t ready = 0
     fds[0].fd = lane.stop_fd
-    fds[1].fd = lane.tun_fd if lane.outbound else -1
-    fds[2].fd = lane.ipv4_fd if lane.inbound else -1
-    fds[3].fd = lane.ipv6_fd if lane.inbound else -1
+    fds[1].fd = queue_fd(lane, lane.hot_tun.bit) if lane.tun_count else -1
+    fds[2].fd = queue_fd(lane, lane.hot_socket.bit) if lane.socket_count else -1
+    fds[3].fd = lane.epoll_fd
     for i in range(4):
         fds[i].events, fds[i].revents = POLLIN, 0
     poll(fds, 4, 0 if is_anybody_in_line(lane) else -1)
-    for i in range(4):
-        ready |= (fds[i].revents != 0) << i
+    ready |= <uint64_t>(fds[0].revents != 0) << STOP_BIT
+    ready |= <uint64_t>(fds[1].revents != 0) << lane.hot_tun.bit
+    ready |= <uint64_t>(fds[2].revents != 0) << lane.hot_socket.bit
+    return ready | cold_queues(lane) if fds[3].revents else ready
+
+
+cdef uint64_t cold_queues(LaneState *lane) noexcept nogil:
+    """Which of the queues that are not hot have something."""
+    cdef epoll_event events[MAX_TUN_QUEUES + MAX_SOCKETS]
+    cdef int found = epoll_wait(lane.epoll_fd, events, MAX_TUN_QUEUES + MAX_SOCKETS, 0), i
+    cdef uint64_t ready = 0
+    for i in range(found):
+        ready |= <uint64_t>1 << events[i].data.u64
     return ready
+
+
+cdef int queue_fd(LaneState *lane, uint32_t bit) noexcept nogil:
+    if bit < SOCKET_BIT:
+        return lane.tun_queues[bit - TUN_BIT]
+    return lane.sockets[bit - SOCKET_BIT].fd
+
+
+cdef bint watch(LaneState *lane, uint32_t bit) noexcept nogil:
+    """The queue is waited for together with others from now on."""
+    cdef epoll_event event
+    event.events, event.data.u64 = EPOLLIN, bit
+    return epoll_ctl(lane.epoll_fd, EPOLL_CTL_ADD, queue_fd(lane, bit), &event) == 0
+
+
+cdef void heat(LaneState *lane, HotQueue *hot, uint32_t bit) noexcept nogil:
+    """The queue has traffic: it is waited for by itself, unless another had some just now.
+
+    A descriptor that is waited for by itself costs something whenever the lane falls asleep; one
+    that is waited for together with others, whenever a packet comes.
+    """
+    if bit != hot.bit:
+        if lane.now < hot.until or not watch(lane, hot.bit):
+            return
+        epoll_ctl(lane.epoll_fd, EPOLL_CTL_DEL, queue_fd(lane, bit), NULL)
+        hot.bit = bit
+    hot.until = lane.now + HOT_TIME
 
 
 cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
@@ -860,11 +950,22 @@ cdef void drop(LaneState *lane, int reason, uint64_t count=1) noexcept nogil:
 
 # ---------------------------------------------------------------------------------- outbound
 
+cdef void begin_turn(LaneState *lane, uint32_t ready) noexcept nogil:
+    """All of these queues are read until they have nothing, or one frame of each.
+
+    The latter where somebody is among them who was not there in the last turn: who comes now and
+    then has one frame, and to find that there is no other costs a system call.
+    """
+    cdef uint32_t known = lane.tun_served | <uint32_t>1 << (lane.hot_tun.bit - TUN_BIT)
+    lane.tun_ready, lane.tun_served = ready, 0
+    lane.is_deep = ready & ~known == 0 or sparse_is_sought(&lane.frame_line, lane.now)
+
+
 cdef void tun_batch(LaneState *lane) noexcept nogil:
     """Take frames in, let one after the other out of the line, route, cut, seal and send them."""
     cdef OutboundBatch b
     b.reads = b.frames = b.packets = b.bytes = 0
-    b.is_dry = lane.tun_closed
+    b.is_dry = lane.tun_ready == 0
     while not is_full(&b):
         take_in(lane, &b)
         if lane.frames_in == lane.frames_out:
@@ -886,15 +987,33 @@ cdef bint is_full(OutboundBatch *b) noexcept nogil:
 cdef void take_in(LaneState *lane, OutboundBatch *b) noexcept nogil:
     """Read one frame, or all there are while somebody among them may go first."""
     cdef uint32_t most = FRAMES_WAITING if sparse_is_sought(&lane.frame_line, lane.now) else 1
-    cdef ssize_t length
     while not b.is_dry and not is_full(b) and lane.frames_in - lane.frames_out < most:
-        length = read(lane.tun_fd, tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
-        b.reads += 1
-        b.is_dry = length <= 0
-        if length > 0:
-            tun_frame(lane, <size_t>length, b)
-        elif length < 0:
-            tun_refused(lane, errno)
+        read_frame(lane, b)
+
+
+cdef void read_frame(LaneState *lane, OutboundBatch *b) noexcept nogil:
+    """One of the next queue in turn, so that who fills one takes nothing from the others."""
+    cdef uint32_t queue = next_queue(lane)
+    cdef ssize_t length = read(
+        lane.tun_queues[queue], tun_target(lane), VNET_HEADER_SIZE + FRAME_SIZE - 1)
+    b.reads += 1
+    if length > 0:
+        heat(lane, &lane.hot_tun, TUN_BIT + queue)
+        lane.tun_served |= <uint32_t>1 << queue
+        tun_frame(lane, <size_t>length, b)
+    if length <= 0 or not lane.is_deep:
+        lane.tun_ready &= ~(<uint32_t>1 << queue)
+    if length < 0:
+        tun_refused(lane, errno)
+    b.is_dry = lane.tun_ready == 0
+
+
+cdef uint32_t next_queue(LaneState *lane) noexcept nogil:
+    """Of those that may have something, of which there is one."""
+    while True:
+        lane.tun_turn = (lane.tun_turn + 1) % lane.tun_count
+        if lane.tun_ready >> lane.tun_turn & 1:
+            return lane.tun_turn
 
 
 cdef uint8_t *frame_slot(LaneState *lane) noexcept nogil:
@@ -916,11 +1035,17 @@ cdef void tun_refused(LaneState *lane, int error) noexcept nogil:
     if error == EBADFD:
         # Said once, and until it could be said the lane does not give up.
         if ring_push(&lane.ring, UPCALL_DEVICE_GONE, error, NULL, 0, NULL):
-            lane.tun_fd = -1
-            lane.tun_closed = True
-            lane.outbound = False
+            leave_tun(lane)
     else:
         drop(lane, TUN_REFUSED)
+
+
+cdef void leave_tun(LaneState *lane) noexcept nogil:
+    """No queue is read or waited for any more."""
+    cdef uint32_t i
+    for i in range(lane.tun_count):
+        epoll_ctl(lane.epoll_fd, EPOLL_CTL_DEL, lane.tun_queues[i], NULL)
+    lane.tun_count = lane.tun_ready = 0
 
 
 cdef void tun_frame(LaneState *lane, size_t length, OutboundBatch *b) noexcept nogil:
@@ -957,6 +1082,7 @@ cdef void route_frame(LaneState *lane, offload_frame *f, OutboundBatch *b) noexc
     cdef inner_address destination
     cdef SlotState *slot
     cdef KeypairState *keypair
+    cdef uint64_t counter
     cdef int number
     b.frames += 1
     if inner_destination(f.packet, f.packet_length, &destination) < 0:
@@ -968,13 +1094,14 @@ cdef void route_frame(LaneState *lane, offload_frame *f, OutboundBatch *b) noexc
         return
     slot = &lane.table.slots[number]
     keypair = sending_keypair(slot)
-    if not can_seal(lane, slot, keypair, f.segments):
+    if not can_seal(lane, slot, keypair):
         hand_up(lane, f)
-        return
-    if is_own_message(f, slot, keypair):
+    elif is_own_message(f, slot, keypair):
         drop(lane, ROUTING_LOOP, f.segments)
-        return
-    cut_packets(lane, f, <uint32_t>number, keypair, b)
+    elif not take_counters(keypair, f.segments, &counter):
+        hand_up(lane, f)
+    else:
+        cut_packets(lane, f, <uint32_t>number, keypair, counter, b)
 
 
 cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
@@ -989,12 +1116,19 @@ cdef KeypairState *sending_keypair(SlotState *slot) noexcept nogil:
     return current
 
 
-cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair,
-                   uint32_t packets) noexcept nogil:
+cdef bint can_seal(LaneState *lane, SlotState *slot, KeypairState *keypair) noexcept nogil:
     return (keypair != NULL
             and lane.now < keypair.created_at + REJECT_AFTER_TIME
-            and load_relaxed(&keypair.send_counter) + packets <= REJECT_AFTER_MESSAGES
             and slot.endpoint.family != 0)
+
+
+cdef bint take_counters(KeypairState *k, uint64_t count, uint64_t *first) noexcept nogil:
+    """So many numbers that nobody else has; False where the key would seal more than it may."""
+    first[0] = load_relaxed(&k.send_counter)
+    while first[0] <= REJECT_AFTER_MESSAGES - count:
+        if compare_exchange(&k.send_counter, first, first[0] + count):
+            return True
+    return False
 
 
 cdef bint is_own_message(offload_frame *f, SlotState *slot, KeypairState *keypair) noexcept nogil:
@@ -1025,9 +1159,8 @@ cdef const uint8_t *udp_header(const uint8_t *p, size_t length) noexcept nogil:
 
 
 cdef void cut_packets(LaneState *lane, offload_frame *f, uint32_t number, KeypairState *keypair,
-                      OutboundBatch *b) noexcept nogil:
-    """Each segment is copied behind its header, padded, and takes its counter."""
-    cdef uint64_t counter = fetch_add(&keypair.send_counter, f.segments)
+                      uint64_t counter, OutboundBatch *b) noexcept nogil:
+    """Each segment is copied behind its header, padded, and takes its counter, from this one on."""
     cdef uint64_t mtu = load_relaxed(&lane.table.mtu)
     cdef uint32_t i, length, padded
     cdef uint8_t *out
@@ -1242,22 +1375,41 @@ cdef void tell_rekey(LaneState *lane, KeypairState *keypair, uint64_t after) noe
 
 # ---------------------------------------------------------------------------------- inbound
 
-cdef void udp_batches(LaneState *lane, int ready) noexcept nogil:
-    """One from each socket; whoever found no room goes first the next time there is some."""
-    cdef int first = READY_IPV6 if lane.ipv6_first else READY_IPV4
-    cdef int second = READY_IPV4 + READY_IPV6 - first
-    cdef bint has_received = ready & first and udp_batch(lane, first)
-    if ready & second and not udp_batch(lane, second) and has_received:
-        lane.ipv6_first = not lane.ipv6_first
+cdef void udp_batches(LaneState *lane, uint32_t ready) noexcept nogil:
+    """One from each socket, until it is enough or one finds no room: that one begins the next turn.
+
+    Room comes back little by little. Whoever is content with less must not take it from whoever
+    waits for more, nor many sockets their time from the way out.
+    """
+    cdef uint32_t i, number, begin = lane.first_socket
+    cdef int64_t left = RECEIVED_A_TURN, taken
+    if not ready:
+        return
+    for i in range(lane.socket_count):
+        number = (begin + i) % lane.socket_count
+        if not ready >> number & 1:
+            continue
+        taken = udp_batch(lane, &lane.sockets[number]) if left > 0 else UDP_NO_ROOM
+        if taken == UDP_NO_ROOM:
+            lane.first_socket = number
+            return
+        if taken > 0:
+            heat(lane, &lane.hot_socket, SOCKET_BIT + number)
+            left -= taken
 
 
-cdef bint udp_batch(LaneState *lane, int socket) noexcept nogil:
-    """Receive super-packets, as many as a call takes, open them, deliver; False if none came."""
-    cdef int fd = lane.ipv4_fd if socket == READY_IPV4 else lane.ipv6_fd
-    cdef int received = udp_receive(lane.receiver, fd, oldest_message(lane)), i
+cdef int64_t udp_batch(LaneState *lane, udp_queue *socket) noexcept nogil:
+    """Receive super-packets, as many as a call takes, open them, deliver. Answers UDP_NO_ROOM, or
+    how much work they were: bytes, at least MESSAGE_WORK each.
+    """
+    cdef int received = udp_receive(lane.receiver, socket, oldest_message(lane)), i
     cdef uint32_t count = 0
+    cdef int64_t work = 0
+    cdef udp_datagram *d
     for i in range(received):
-        demux(lane, udp_received(lane.receiver, i), &count)
+        d = udp_received(lane.receiver, i)
+        work += max(<int64_t>d.length, MESSAGE_WORK)
+        demux(lane, d, &count)
         if count >= BATCH_PACKETS:
             open_messages(lane, count)
             count = 0
@@ -1265,7 +1417,7 @@ cdef bint udp_batch(LaneState *lane, int socket) noexcept nogil:
         open_messages(lane, count)
     if lane.desk.count:
         send_replies(lane)
-    return received > 0
+    return UDP_NO_ROOM if received == UDP_NO_ROOM else work
 
 
 cdef uint64_t oldest_message(LaneState *lane) noexcept nogil:
@@ -1353,7 +1505,7 @@ cdef void reply_with_cookie(LaneState *lane, const handshake_gate *gate, udp_dat
                             uint8_t *p, size_t length) noexcept nogil:
     """Sent with others at the end of the batch, from the address that was written to.
 
-    Packets of sessions wait in the same socket, so a batch full of strangers is not answered whole:
+    Packets of sessions wait for the same lane, so a batch full of strangers is not answered whole:
     the sooner the next one is received, the less is lost. Whoever hears nothing asks again.
     """
     cdef CookieDesk *desk = lane.desk
@@ -1415,12 +1567,13 @@ cdef void transport(LaneState *lane, udp_datagram *d, uint8_t *p, size_t length,
 
 cdef void join_group(LaneState *lane, KeypairState *keypair) noexcept nogil:
     """One more message of this key is in the batch."""
-    if keypair.group == 0:
+    cdef uint32_t *group = &keypair.groups[lane.number]
+    if group[0] == 0:
         lane.groups[lane.group_count].keypair = keypair
         lane.groups[lane.group_count].count = 0
         lane.group_count += 1
-        keypair.group = lane.group_count
-    lane.groups[keypair.group - 1].count += 1
+        group[0] = lane.group_count
+    lane.groups[group[0] - 1].count += 1
 
 
 cdef void open_messages(LaneState *lane, uint32_t count) noexcept nogil:
@@ -1452,7 +1605,7 @@ cdef void place_items(LaneState *lane, uint32_t count) noexcept nogil:
         end += lane.groups[i].count
     for i in range(count):
         m = &lane.messages_in[i]
-        group = &lane.groups[m.keypair.group - 1]
+        group = &lane.groups[m.keypair.groups[lane.number] - 1]
         m.item = group.end
         m.item.source = m.item.target = m.payload
         m.item.length, m.item.counter = m.length + AEAD_TAG_SIZE, m.counter
@@ -1467,7 +1620,7 @@ cdef void open_groups(LaneState *lane) noexcept nogil:
         lane.provider.open(
             lane.aead, group.keypair.receive_key, group.end - group.count, group.count)
         lane.counters.opened_messages += group.count
-        group.keypair.group = 0
+        group.keypair.groups[lane.number] = 0
     lane.counters.opened_batches += lane.group_count
     lane.group_count = 0
 

@@ -62,7 +62,7 @@ class Crowd:
         self, tun: Tun, keys: Sequence[PrivateKey], hub: PublicKey, place: Endpoint
     ) -> None:
         shared = SharedPath()
-        self._sockets: Sockets = open_sockets(0, 0, merge=True)
+        self._sockets: Sockets = open_sockets(0, 0, merge=True).spread(0, merge=True)
         self._cores = [_core(shared, key, hub, place) for key in keys]
         self._waiting: dict[int, Interface] = {}
         self._path = shared.path
@@ -122,10 +122,10 @@ def _core(path: SharedPath, key: PrivateKey, hub: PublicKey, place: Endpoint) ->
 
 def _options(tun: Tun, sockets: Sockets) -> LaneOptions:
     offload = tun.set_offloads()
-    assert sockets.ipv4 is not None
     return LaneOptions(
         tun_fd=tun.descriptor,
-        ipv4_fd=sockets.ipv4.fileno(),
+        ipv4_fds=tuple(one.fileno() for one in sockets.ipv4),
+        tun_queues=tun.readable,
         vnet_header=tun.has_vnet_header,
         tcp_offload=Offload.TSO6 in offload,
         udp_offload=Offload.USO6 in offload,
@@ -135,7 +135,7 @@ def _options(tun: Tun, sockets: Sockets) -> LaneOptions:
 def main(arguments: Sequence[str]) -> None:
     """One run, until SIGTERM."""
     name, seed, count, hub, endpoint, first = arguments
-    tun = create_tun(name)
+    tun = create_tun(name, queues=fastpath.TUN_QUEUES)
     run(["ip", "link", "set", name, "up", "gso_max_segs", str(BURST)])
     keys = [private_key(seed, n) for n in range(int(count))]
     crowd = Crowd(tun, keys, PublicKey.from_hex(hub), Endpoint.parse(endpoint))

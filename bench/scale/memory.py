@@ -76,7 +76,7 @@ class Crowd:
 
     def _rekey(self, peer: Peer) -> None:
         surroundings, sessions = peer._surroundings, peer._sessions  # noqa: SLF001 -- no handshake
-        index = surroundings.allocate_index(peer)
+        index = surroundings.allocate_index(peer, peer.slot.queue)
         keypair = surroundings.path.create_keypair(
             send_key=os.urandom(32),
             receive_key=os.urandom(32),

@@ -20,7 +20,7 @@ COUNTED: Final = {
 }
 """What is counted, and per what."""
 
-LANES: Final = ("outbound", "inbound", "both")
+ALIVE: Final = "_alive_ns"
 
 
 def quotients(counters: Mapping[str, int | str]) -> dict[str, float]:
@@ -30,9 +30,9 @@ def quotients(counters: Mapping[str, int | str]) -> dict[str, float]:
 
 def lane_loads(counters: Mapping[str, int | str]) -> dict[str, float]:
     """Return the share of its life in which each native thread was not asleep."""
-    return _divided(
-        counters, {lane: (f"lane_{lane}_busy_ns", f"lane_{lane}_alive_ns") for lane in LANES}
-    )
+    lanes = [name.removesuffix(ALIVE) for name in counters if name.endswith(ALIVE)]
+    loads = {lane.removeprefix("lane_"): (f"{lane}_busy_ns", lane + ALIVE) for lane in lanes}
+    return _divided(counters, loads)
 
 
 def _divided(

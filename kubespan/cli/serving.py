@@ -43,7 +43,7 @@ def serve(tun: Tun, listener: Listener, *, interface: str, level: str) -> None:
         uvloop.run(_serve(tun, path, listener, create_log(interface, LEVELS[level])))
     finally:
         listener.close()
-        os.close(tun.descriptor)
+        tun.close()
 
 
 def create_log(interface: str, level: int) -> logging.Logger:

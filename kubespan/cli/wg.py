@@ -34,7 +34,8 @@ Makes the WireGuard interface INTERFACE-NAME; configure it with wg(8). Environme
   KUBESPAN_PURE=1          every packet in Python: slow, for comparison
   KUBESPAN_AEAD            what seals packets: avx512, avx2, libcrypto, portable or libsodium;
                            the default is the first of these that this machine can run
-  KUBESPAN_THREADS         1 thread for both directions, or 2; the default is 1 on two processors
+  KUBESPAN_THREADS         1 thread for both directions, 2, or up to 16, half of them for the way
+                           out; the default is 1 on two processors or fewer, else 2
   KUBESPAN_OFFLOAD=0       neither segmentation nor coalescing: for kernels that have it wrong
   KUBESPAN_CORE_DUMPS=1    let the system write our memory, and so the keys, to disk when we crash
   KUBESPAN_KEYLOG=FILE     write the keys of every session to FILE, for a packet analyser"""
@@ -187,15 +188,18 @@ def _set_up(asked: Invocation) -> tuple[Tun, Listener]:
     try:
         listener = _advised("UAPI listen error", SOCKET_ADVICE, lambda: _open_socket(asked, tun))
     except KubespanError:
-        os.close(tun.descriptor)
+        tun.close()
         raise
     return tun, listener
 
 
 def _open_tun(asked: Invocation) -> Tun:
-    if asked.tun_fd is None:
-        return create_tun(asked.interface, vnet_header=os.environ.get("KUBESPAN_OFFLOAD") != "0")
-    return adopt_tun(asked.tun_fd)
+    from kubespan.fastpath import TUN_QUEUES  # noqa: PLC0415  as in `run`
+
+    if asked.tun_fd is not None:
+        return adopt_tun(asked.tun_fd)
+    has_offloads = os.environ.get("KUBESPAN_OFFLOAD") != "0"
+    return create_tun(asked.interface, vnet_header=has_offloads, queues=TUN_QUEUES)
 
 
 def _open_socket(asked: Invocation, tun: Tun) -> Listener:
@@ -222,7 +226,7 @@ def _go_into_background(tun: Tun, listener: Listener, *, keeps_output: bool) -> 
         child = os.fork()
     except OSError as error:
         listener.close()
-        os.close(tun.descriptor)
+        tun.close()
         raise ConfigError(f"Failed to daemonize: {error.strerror}") from error
     if child:
         # Not sys.exit: device and socket are the other process's to close.

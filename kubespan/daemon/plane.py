@@ -66,7 +66,9 @@ class DataPlane:
         path = fastpath.create_path()
         try:
             self._tun = create_tun(
-                KUBESPAN_LINK, vnet_header=os.environ.get("KUBESPAN_OFFLOAD") != "0"
+                KUBESPAN_LINK,
+                vnet_header=os.environ.get("KUBESPAN_OFFLOAD") != "0",
+                queues=fastpath.TUN_QUEUES,
             )
         except SystemFault as fault:
             hint = ADVICE.get(fault.errno)
@@ -124,7 +126,7 @@ class DataPlane:
         try:
             self._live.close()
         finally:
-            os.close(self._tun.descriptor)
+            self._tun.close()
             self._live = self._tun = None
 
     async def _open_window(self) -> None:

@@ -1,21 +1,24 @@
-"""The UDP sockets of one interface: a wildcard one for each family, on the same port.
+"""The UDP sockets of one interface: for each family a wildcard one, or a group, on the same port.
 
-Opens, marks, sends and receives; never decides to whom. A new pair is made beside the old one, so
+Opens, marks, sends and receives; never decides to whom. New ones are made beside the old ones, so
 that a port that is taken costs nothing. man 7 ip, ipv6, udp; RFC 3542; kernel socket.c.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from kubespan.model.address import Arrival, Endpoint, Source
+from kubespan.model.constants import RECEIVE_QUEUE_BITS, RECEIVE_QUEUES
 from kubespan.model.errors import SystemFault
+from kubespan.noise.messages import MessageType
 
 IP_PKTINFO = 8
 IP_MTU_DISCOVER = 10
@@ -24,7 +27,10 @@ IPV6_MTU_DISCOVER = 23
 IPV6_PMTUDISC_DONT = 0
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
+SO_ATTACH_REUSEPORT_CBPF = 51
 UDP_GRO = 104
+_LOAD_BYTE, _JUMP_IF_EQUAL, _SHIFT_RIGHT = 0x30, 0x15, 0x74
+_RETURN, _RETURN_RESULT = 0x06, 0x16
 
 BUFFER_SIZE = 7 << 20
 """Bytes asked for in each direction, as wireguard-go does."""
@@ -53,6 +59,20 @@ _SOURCE_REFUSED: Final = frozenset(
 """What the system may say when an address, or the interface it came with, is not ours any more."""
 
 _Ancillary = list[tuple[int, int, bytes]]
+_DATAGRAMS: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+
+_INSTRUCTION = struct.Struct("=HBBI")
+_PROGRAM = struct.Struct("@HP")
+_SORT: Final = (
+    (_LOAD_BYTE, 0, 0, 0),
+    (_JUMP_IF_EQUAL, 1, 0, MessageType.TRANSPORT),
+    (_RETURN, 0, 0, 0),
+    (_LOAD_BYTE, 0, 0, 7),
+    (_SHIFT_RIGHT, 0, 0, 8 - RECEIVE_QUEUE_BITS),
+    (_RETURN_RESULT, 0, 0, 0),
+)
+"""The queue of a transport message is the highest bits of its receiver index, which is ours; all
+else, and what is too short, goes to the first. (Code, jumps if true and if false, value.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +84,39 @@ class Received:
     congestion: bool
 
 
+Group = tuple[socket.socket, ...]
+"""Sockets of one family. The first sends; before they are spread it is alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """A pair of bound sockets; a family that the system does not have is None."""
+    """All that is bound to one port; a family that the system does not have is empty."""
 
     port: int
-    ipv4: socket.socket | None
-    ipv6: socket.socket | None
+    ipv4: Group
+    ipv6: Group
+    is_spread: bool = False
+    """Whether peers have queues of their own, or it was tried."""
 
     @property
-    def open(self) -> tuple[socket.socket, ...]:
+    def open(self) -> Group:
         """Those that are there."""
-        return tuple(one for one in (self.ipv4, self.ipv6) if one is not None)
+        return self.ipv4 + self.ipv6
 
-    def close(self) -> None:
-        """Free the port."""
+    def close(self, keep: Group = ()) -> None:
+        """Free the port, or let go of all sockets but some."""
         for one in self.open:
-            one.close()
+            if one not in keep:
+                one.close()
+
+    def spread(self, mark: int, *, merge: bool) -> Sockets:
+        """Return the same with a socket for each of RECEIVE_QUEUES, where the system can do that.
+
+        It puts the messages of a queue's peers into its socket from now on.
+        """
+        ipv4 = _spread(self.ipv4, mark, merge=merge)
+        ipv6 = _spread(self.ipv6, mark, merge=merge)
+        return Sockets(self.port, ipv4, ipv6, is_spread=True)
 
     def set_mark(self, mark: int) -> None:
         """Give all further datagrams a firewall mark, 0 for none. Raises SystemFault."""
@@ -113,11 +149,11 @@ class Sockets:
         host = str(endpoint.address)
         if isinstance(endpoint.address, IPv4Address):
             ancillary = _ipv4_ancillary(source, traffic_class)
-            _present(self.ipv4).sendmsg((datagram,), ancillary, 0, (host, endpoint.port))
+            _first(self.ipv4).sendmsg((datagram,), ancillary, 0, (host, endpoint.port))
         else:
             ancillary = _ipv6_ancillary(source, traffic_class)
             address = (host, endpoint.port, 0, endpoint.scope_id)
-            _present(self.ipv6).sendmsg((datagram,), ancillary, 0, address)
+            _first(self.ipv6).sendmsg((datagram,), ancillary, 0, address)
 
 
 def open_sockets(port: int, mark: int, *, merge: bool = False) -> Sockets:
@@ -148,49 +184,77 @@ def receive(one: socket.socket) -> Received | None:
 
 
 def _open_pair(port: int, mark: int, *, merge: bool) -> Sockets:
-    ipv4 = _open(socket.AF_INET, port, mark, merge=merge)
-    chosen = port if ipv4 is None else ipv4.getsockname()[1]
-    try:
-        ipv6 = _open(socket.AF_INET6, chosen, mark, merge=merge)
-    except OSError:
-        if ipv4 is not None:
-            ipv4.close()
-        raise
-    if ipv6 is not None:
-        chosen = ipv6.getsockname()[1]
-    elif ipv4 is None:
-        raise OSError(errno.EAFNOSUPPORT, "neither IPv4 nor IPv6")
-    return Sockets(chosen, ipv4, ipv6)
+    with ExitStack() as undo:
+        ipv4 = _open(socket.AF_INET, port, mark, undo, merge=merge)
+        chosen = port if not ipv4 else ipv4[0].getsockname()[1]
+        ipv6 = _open(socket.AF_INET6, chosen, mark, undo, merge=merge)
+        if not ipv4 + ipv6:
+            raise OSError(errno.EAFNOSUPPORT, "neither IPv4 nor IPv6")
+        undo.pop_all()
+    return Sockets((ipv4 + ipv6)[0].getsockname()[1], ipv4, ipv6)
 
 
 def _open(
-    family: socket.AddressFamily, port: int, mark: int, *, merge: bool
-) -> socket.socket | None:
-    """Return one bound socket, None if the system does not have this family."""
+    family: socket.AddressFamily, port: int, mark: int, undo: ExitStack, *, merge: bool
+) -> Group:
+    """Return one bound socket, none if the system does not have this family."""
     try:
-        one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        one = undo.enter_context(socket.socket(family, _DATAGRAMS))
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT:
-            return None
+            return ()
         raise
+    _bind(one, port, mark, merge=merge)
+    return (one,)
+
+
+def _spread(group: Group, mark: int, *, merge: bool) -> Group:
+    if len(group) != 1:
+        return group
     try:
-        _prepare_family(one, family)
-        if mark:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        one.bind(("", port))
+        return group + _open_others(group[0], mark, merge=merge)
     except OSError:
-        one.close()
-        raise
+        # An old kernel, or one of somebody else's making: all peers wait in one line then.
+        group[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        return group
+
+
+def _open_others(first: socket.socket, mark: int, *, merge: bool) -> Group:
+    """Return the rest of a group. The port is shared from here on: that it is ours is known."""
+    port = first.getsockname()[1]
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with ExitStack() as undo:
+        others = []
+        for _ in range(1, RECEIVE_QUEUES):
+            others.append(undo.enter_context(socket.socket(first.family, _DATAGRAMS)))
+            others[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            _bind(others[-1], port, mark, merge=merge)
+        _sort(first)
+        undo.pop_all()
+    return tuple(others)
+
+
+def _sort(first: socket.socket) -> None:
+    """Let the system choose a group's socket by what a message says. man 7 socket."""
+    program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*one) for one in _SORT))
+    where = _PROGRAM.pack(len(_SORT), ctypes.addressof(program))
+    first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, where)
+
+
+def _bind(one: socket.socket, port: int, mark: int, *, merge: bool) -> None:
+    _prepare(one)
+    if mark:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     _widen(one)
     if merge:
         with suppress(OSError):
             one.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
-    return one
+    one.bind(("", port))
 
 
-def _prepare_family(one: socket.socket, family: socket.AddressFamily) -> None:
+def _prepare(one: socket.socket) -> None:
     """Learn which local address was written to and how, and let routers cut what is too long."""
-    if family == socket.AF_INET:
+    if one.family == socket.AF_INET:
         one.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         one.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         one.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
@@ -212,10 +276,10 @@ def _widen(one: socket.socket) -> None:
                 one.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)
 
 
-def _present(one: socket.socket | None) -> socket.socket:
-    if one is None:
+def _first(group: Group) -> socket.socket:
+    if not group:
         raise OSError(errno.EAFNOSUPPORT, "this system does not have the address family")
-    return one
+    return group[0]
 
 
 def _ipv4_ancillary(source: Source | None, traffic_class: int) -> _Ancillary:

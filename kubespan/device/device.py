@@ -11,6 +11,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from kubespan.device.bind import Sockets, open_sockets
 from kubespan.device.clock import Clock
@@ -100,6 +101,7 @@ class Device:
 
     def _arm(self) -> None:
         self._is_arming = False
+        self._spread()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -132,13 +134,12 @@ class Device:
 
     def _go_up(self) -> None:
         try:
-            sockets = self._open_sockets(self.listen_port)
+            self._use(self._open_sockets(self.listen_port))
         except SystemFault as fault:
             self._log.error(
                 "Stays down, for it cannot %s; set another listen-port, or the link up again", fault
             )
             return
-        self._use(sockets)
         self.perform(self.interface.set_up(self.now()))
 
     def _go_down(self) -> None:
@@ -205,11 +206,29 @@ class Device:
 
     def _use(self, sockets: Sockets) -> None:
         former = self._output.sockets
-        self._lanes.attend(sockets)
+        kept = () if former is None else former.open
+        try:
+            self._lanes.attend(sockets)
+        except SystemFault:
+            sockets.close(keep=kept)
+            self._lanes.attend(former)
+            raise
         self._output.sockets = sockets
         self.listen_port = sockets.port
         if former is not None:
-            former.close()
+            former.close(keep=sockets.open)
+
+    def _spread(self) -> None:
+        """Give peers queues of their own once there are several: one alone waits for nobody."""
+        sockets = self._output.sockets
+        is_due = self._lanes.sorts and len(self.interface.peers) > 1
+        if sockets is None or sockets.is_spread or not is_due:
+            return
+        try:
+            self._use(sockets.spread(self.fwmark, merge=self._lanes.merges))
+        except SystemFault as fault:
+            self._log.warning("All peers wait in one line, for it cannot %s", fault)
+            self._output.sockets = replace(sockets, is_spread=True)
 
     def _leave_sockets(self) -> None:
         if self._output.sockets is not None:

@@ -52,11 +52,15 @@ class Lanes(Protocol):
     merges: bool
     """Whether sockets may hand over several datagrams as one."""
 
+    sorts: bool
+    """Whether peers have queues of their own."""
+
     def attend(self, sockets: Sockets | None) -> None:
         """Serve these sockets and no others; with None, move nothing.
 
         When this returns, nothing uses the sockets served before. What the system sends meanwhile
         waits in the TUN device: a packet may come before we hear that the link is up.
+        Raises SystemFault, and then nothing moves.
         """
 
     def close(self) -> None:

@@ -69,6 +69,7 @@ class Readers:
     implementation = "pure"
     aead = "pynacl"
     merges = False
+    sorts = False
 
     def __init__(self, tun: Tun, hearer: Hearer) -> None:
         self._hearer = hearer

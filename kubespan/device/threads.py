@@ -33,6 +33,7 @@ class Threads:
 
     implementation = "native"
     merges = MAY_OFFLOAD
+    sorts = True
 
     def __init__(self, tun: Tun, path: DataPath, hearer: Hearer) -> None:
         self.aead = fastpath.provider()
@@ -65,13 +66,14 @@ class Threads:
     def _options(self, sockets: Sockets) -> LaneOptions:
         return LaneOptions(
             tun_fd=self._tun.descriptor,
-            ipv4_fd=-1 if sockets.ipv4 is None else sockets.ipv4.fileno(),
-            ipv6_fd=-1 if sockets.ipv6 is None else sockets.ipv6.fileno(),
+            ipv4_fds=tuple(one.fileno() for one in sockets.ipv4),
+            ipv6_fds=tuple(one.fileno() for one in sockets.ipv6),
             vnet_header=self._tun.has_vnet_header,
             tcp_offload=Offload.TSO6 in self._offload,
             udp_offload=Offload.USO6 in self._offload,
             segment=MAY_OFFLOAD,
-            single=fastpath.thread_count() == 1,
+            threads=fastpath.thread_count(),
+            tun_queues=self._tun.readable,
         )
 
     def _stop(self) -> None:

@@ -6,6 +6,7 @@ It never touches a packet.
 
 from kubespan.fastpath.door import (
     NATIVE,
+    TUN_QUEUES,
     check_environment,
     create_lanes,
     create_path,
@@ -17,6 +18,7 @@ from kubespan.fastpath.lanes import LaneOptions, Lanes, Upcall, UpcallKind
 
 __all__ = [
     "NATIVE",
+    "TUN_QUEUES",
     "LaneOptions",
     "Lanes",
     "Upcall",

@@ -25,6 +25,12 @@ NATIVE: Final = (
 FEW_PROCESSORS: Final = 2
 """Up to so many, one thread for both directions was measured to be the better choice."""
 
+MOST_THREADS: Final = 16
+"""As many as there are queues of a TUN device, in either direction."""
+
+TUN_QUEUES: Final = 16 if NATIVE else 1
+"""Lines in which packets of different flows wait to be sent. docs/adr/0023."""
+
 
 def implementation() -> str:
     """Name the data path in use: "native" or "pure"."""
@@ -47,12 +53,15 @@ def thread_count() -> int:
     """Return how many native threads an interface has: 2, one for each direction, or 1 for both.
 
     Where there are two processors or fewer, one thread carries more, and answers sooner: the other
-    processor is for whoever sends. `KUBESPAN_THREADS` decides otherwise. The pure build has 0.
-    Raises ConfigError when `KUBESPAN_THREADS` asks for another number, in the pure build too.
+    processor is for whoever sends. `KUBESPAN_THREADS` decides otherwise, and may ask for several in
+    each direction. The pure build has 0.
+    Raises ConfigError when `KUBESPAN_THREADS` asks for what cannot be, in the pure build too.
     """
     asked = os.environ.get("KUBESPAN_THREADS", "")
-    if asked not in ("", "1", "2"):
-        raise ConfigError(f"KUBESPAN_THREADS={asked!r}: write 1 or 2, or unset it")
+    if asked not in ("", *map(str, range(1, MOST_THREADS + 1))):
+        raise ConfigError(
+            f"KUBESPAN_THREADS={asked!r}: write a number from 1 to {MOST_THREADS}, or unset it"
+        )
     if not NATIVE:
         return 0
     if asked:
@@ -82,7 +91,7 @@ def create_path() -> DataPath:
 def create_lanes(path: DataPath, options: LaneOptions) -> Lanes:
     """Return the lanes, not started, that move packets along a path of `create_path`.
 
-    Only the native build has lanes. Raises MemoryError.
+    Only the native build has lanes. Raises MemoryError, SystemFault.
     """
     from kubespan.fastpath import native  # noqa: PLC0415  the pure build cannot import it
 

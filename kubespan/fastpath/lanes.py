@@ -46,11 +46,13 @@ class Upcall:
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
-    """What the lanes of one interface work on. A descriptor of -1 is none."""
+    """What the lanes of one interface work on."""
 
     tun_fd: int
-    ipv4_fd: int = -1
-    ipv6_fd: int = -1
+    """What packets are written to, and read from where there are no `tun_queues`."""
+    ipv4_fds: tuple[int, ...] = ()
+    """Sockets that are received from; the first also sends. None where there is no such family."""
+    ipv6_fds: tuple[int, ...] = ()
     vnet_header: bool = False
     """Whether the TUN was opened with IFF_VNET_HDR."""
     tcp_offload: bool = False
@@ -59,8 +61,10 @@ class LaneOptions:
     """Whether the TUN accepted USO for both families."""
     segment: bool = True
     """Whether UDP_SEGMENT may be used."""
-    single: bool = False
-    """One thread for both directions, instead of one for each."""
+    threads: int = 2
+    """1 for both directions together; or half of them for the way out, the others for that in."""
+    tun_queues: tuple[int, ...] = ()
+    """What packets are read from; each is read by one thread."""
 
 
 class Lanes(Protocol):
@@ -88,5 +92,6 @@ class Lanes(Protocol):
         """Return what the lanes did: calls, messages and packets, by name.
 
         For each thread also how long it was not asleep and how long there was one, in nanoseconds:
-        `lane_inbound_busy_ns` and `lane_inbound_alive_ns`; `outbound`; `both` where it is one.
+        `lane_inbound_busy_ns` and `lane_inbound_alive_ns`; `outbound`; `both` where it is one;
+        `inbound2` and so on where there are several.
         """

@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, TypeAlias, cast
 
@@ -19,9 +20,9 @@ from nacl._sodium import ffi, lib
 from kubespan import _fastpath
 from kubespan.fastpath.lanes import LaneOptions, Upcall, UpcallKind
 from kubespan.model.address import Arrival, Endpoint, Prefix, Source
-from kubespan.model.constants import DEFAULT_MTU
+from kubespan.model.constants import DEFAULT_MTU, RECEIVE_QUEUES
 from kubespan.model.drop import DropReason
-from kubespan.model.errors import ConfigError
+from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.noise.cookie import Gate
 from kubespan.wireguard.datapath import PeerSlot
 
@@ -69,6 +70,11 @@ class NativeSlot(_fastpath.Slot):
     """A PeerSlot whose memory the lanes read and write."""
 
     __slots__ = ()
+
+    @property
+    def queue(self) -> int:
+        """Which of RECEIVE_QUEUES its messages wait in: as few peers in each as can be."""
+        return 1 + self.number % (RECEIVE_QUEUES - 1)
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -169,23 +175,29 @@ class NativeLanes:
     def __init__(self, path: NativePath, options: LaneOptions) -> None:
         self.upcall_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        directions = _directions(options)
-        self._names = [_name(*carried) for carried in directions]
-        self._lanes = [self._lane(path, options, *carried) for carried in directions]
         self._threads: list[threading.Thread] = []
+        self._lanes: list[_fastpath.Lane] = []
+        shares = _shares(options)
+        self._names = [share.name for share in shares]
+        try:
+            for share in shares:
+                self._lanes.append(self._lane(path, options, share))
+        except OSError as error:
+            self.stop()
+            self.close()
+            raise SystemFault("wait for all descriptors", error.errno or 0) from error
 
-    def _lane(
-        self, path: NativePath, options: LaneOptions, outbound: bool, inbound: bool
-    ) -> _fastpath.Lane:
+    def _lane(self, path: NativePath, options: LaneOptions, share: _Share) -> _fastpath.Lane:
         return _fastpath.Lane(
             path.table,
+            number=share.number,
             tun_fd=options.tun_fd,
-            ipv4_fd=options.ipv4_fd,
-            ipv6_fd=options.ipv6_fd,
+            tun_queues=share.tun_queues,
+            ipv4_fd=options.ipv4_fds[0] if options.ipv4_fds else -1,
+            ipv6_fd=options.ipv6_fds[0] if options.ipv6_fds else -1,
+            sockets=share.sockets,
             stop_fd=self._stop_fd,
             upcall_fd=self.upcall_fd,
-            outbound=outbound,
-            inbound=inbound,
             vnet_header=options.vnet_header,
             tcp_offload=options.tcp_offload,
             udp_offload=options.udp_offload,
@@ -245,16 +257,37 @@ class NativeLanes:
         return total
 
 
-def _directions(options: LaneOptions) -> tuple[tuple[bool, bool], ...]:
-    """Return (outbound, inbound) of each thread. Nothing comes in where there is no socket."""
-    if options.ipv4_fd < 0 and options.ipv6_fd < 0:
-        return ((True, False),)
-    return ((True, True),) if options.single else ((True, False), (False, True))
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one lane reads and receives from.
+
+    A queue is one lane's, so that flows keep their order; a peer's queues of both families are the
+    same one's.
+    """
+
+    way: str
+    number: int
+    tun_queues: tuple[int, ...] = ()
+    sockets: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the thread is called in counters."""
+        return self.way if self.number == 0 else f"{self.way}{self.number + 1}"
 
 
-def _name(outbound: bool, inbound: bool) -> str:
-    """Name a thread in counters by the directions that it carries."""
-    return "both" if outbound and inbound else "outbound" if outbound else "inbound"
+def _shares(options: LaneOptions) -> list[_Share]:
+    """Divide queues among lanes. Nothing comes in where there is no socket."""
+    queues = options.tun_queues or (options.tun_fd,)
+    ipv4, ipv6 = options.ipv4_fds, options.ipv6_fds
+    if options.threads == 1 and ipv4 + ipv6:
+        return [_Share("both", 0, queues, ipv4 + ipv6)]
+    outbound = min(max(options.threads // 2, 1), len(queues))
+    inbound = min(max(options.threads - options.threads // 2, 1), max(len(ipv4), len(ipv6)))
+    return [
+        *(_Share("outbound", n, queues[n::outbound]) for n in range(outbound)),
+        *(_Share("inbound", n, (), ipv4[n::inbound] + ipv6[n::inbound]) for n in range(inbound)),
+    ]
 
 
 def _upcall(raw: tuple[int, int, bytes, RawEndpoint | None, int]) -> Upcall:

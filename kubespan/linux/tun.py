@@ -13,6 +13,7 @@ import fcntl
 import os
 import socket
 import struct
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -59,10 +60,25 @@ _NOTHING_LEFT_TO_DO = bytes(VNET_HEADER_SIZE)
 
 @dataclass(frozen=True, slots=True)
 class Tun:
-    """An open TUN device. Closing the descriptor deletes an interface that we made."""
+    """An open TUN device. Closing it deletes an interface that we made."""
 
     descriptor: int
+    """What is written to and asked, and read from where there are no queues."""
+
     has_vnet_header: bool
+    queues: tuple[int, ...] = ()
+    """Descriptors to read from. The system puts what is of one flow into the same one, but knows
+    fragments by their addresses only."""
+
+    @property
+    def readable(self) -> tuple[int, ...]:
+        """Where packets come from."""
+        return self.queues or (self.descriptor,)
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        for descriptor in (self.descriptor, *self.queues):
+            os.close(descriptor)
 
     @property
     def name(self) -> str:
@@ -131,8 +147,13 @@ class Tun:
             os.close(namespace)
 
 
-def create_tun(name: str, *, vnet_header: bool = True, mtu: int = DEFAULT_MTU) -> Tun:
+def create_tun(
+    name: str, *, vnet_header: bool = True, mtu: int = DEFAULT_MTU, queues: int = 1
+) -> Tun:
     """Make a TUN device that is down; `name` may be a pattern such as wg%d.
+
+    With several queues there are so many to read from, where frames have headers and the system
+    has such devices.
 
     Raises ConfigError for a name that no interface can have, SystemFault for what the system says.
     """
@@ -141,6 +162,21 @@ def create_tun(name: str, *, vnet_header: bool = True, mtu: int = DEFAULT_MTU) -
             f"no interface can be called {name!r}; take 1 to {LONGEST_NAME} characters without"
             " '/', ':' or spaces, such as wg0"
         )
+    is_taken = False
+    if vnet_header and queues > 1:
+        try:
+            return _create_queues(name, mtu, queues)
+        except OSError as error:
+            is_taken = error.errno == errno.EBUSY
+    try:
+        return _create_one(name, vnet_header, mtu)
+    except SystemFault as fault:
+        if is_taken and fault.errno == errno.EINVAL:
+            raise SystemFault(f"create {name}", errno.EBUSY) from fault
+        raise
+
+
+def _create_one(name: str, vnet_header: bool, mtu: int) -> Tun:
     if vnet_header:
         try:
             return _create(name, pytun.IFF_VNET_HDR, mtu)
@@ -164,17 +200,46 @@ def _has_forbidden(name: str) -> bool:
 
 def _create(name: str, extra_flags: int, mtu: int) -> Tun:
     try:
-        device = pytun.TunTapDevice(name, pytun.IFF_TUN | pytun.IFF_NO_PI | extra_flags)
-        try:
+        with closing(_open(name, extra_flags)) as device, ExitStack() as undo:
             device.mtu = mtu
-            # The library's object closes its descriptor whenever it is collected.
-            descriptor = os.dup(device.fileno())
-        finally:
-            device.close()
+            descriptor = _keep(device, undo)
+            undo.pop_all()
+            return Tun(descriptor, bool(extra_flags & pytun.IFF_VNET_HDR))
     except OSError as error:
         raise SystemFault(f"create {name}", error.errno or 0) from error
+
+
+def _create_queues(name: str, mtu: int, count: int) -> Tun:
+    """Return a device with so many queues. Raises OSError.
+
+    Only a new one: another queue of what is there already would be added to somebody else's.
+    """
+    flags = pytun.IFF_VNET_HDR | pytun.IFF_MULTI_QUEUE
+    with closing(_open(name, flags | pytun.IFF_TUN_EXCL)) as device, ExitStack() as undo:
+        device.mtu = mtu
+        kept = [_keep(device, undo)]
+        for _ in range(count):
+            with closing(_open(device.name, flags)) as queue:
+                kept.append(_keep(queue, undo))
+        if {_interface(descriptor) for descriptor in kept} != {_interface(kept[0])}:
+            raise OSError(errno.EAGAIN, "somebody gave it another name meanwhile")
+        # What is written to a queue draws the answers there, past those that wait in another. One
+        # that is detached can be written to, and draws nothing: flows stay where they are.
+        device.mq_attach(False)
+        undo.pop_all()
+    return Tun(kept[0], True, tuple(kept[1:]))
+
+
+def _open(name: str, extra_flags: int) -> pytun.TunTapDevice:
+    return pytun.TunTapDevice(name, pytun.IFF_TUN | pytun.IFF_NO_PI | extra_flags)
+
+
+def _keep(device: pytun.TunTapDevice, undo: ExitStack) -> int:
+    """Return its descriptor; the library's object closes its own whenever it is collected."""
+    descriptor = os.dup(device.fileno())
+    undo.callback(os.close, descriptor)
     os.set_blocking(descriptor, False)
-    return Tun(descriptor, bool(extra_flags & pytun.IFF_VNET_HDR))
+    return descriptor
 
 
 def _interface(descriptor: int) -> tuple[str, int]:

@@ -81,6 +81,12 @@ MAX_STAGED_PACKETS: Final = 128
 HANDSHAKE_QUEUE: Final = 1024
 """Handshake messages that may wait to be handled. wireguard-go."""
 
+RECEIVE_QUEUE_BITS: Final = 4
+"""The highest bits of a local index, which name the queue of its peer. Ours, ADR 0023."""
+
+RECEIVE_QUEUES: Final = 1 << RECEIVE_QUEUE_BITS
+"""Lines of received messages, the first of strangers, the others of peers. Ours, ADR 0023."""
+
 UNDER_LOAD_AFTER: Final = HANDSHAKE_QUEUE // 8
 """Waiting handshake messages from which on cookies are demanded. Kernel receive.c, wireguard-go."""
 

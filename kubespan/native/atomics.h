@@ -17,6 +17,11 @@ static inline uint64_t load_acquire(const uint64_t *p) { return __atomic_load_n(
 static inline void store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline void store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint64_t fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_RELAXED); }
+/* Stores `desired` if the value is still `*expected`, and puts there what it is if it is not. */
+static inline int compare_exchange(uint64_t *p, uint64_t *expected, uint64_t desired)
+{
+    return __atomic_compare_exchange_n(p, expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 static inline void *load_pointer(void *p) { return __atomic_load_n((void **)p, __ATOMIC_ACQUIRE); }
 static inline void store_pointer(void *p, void *v) { __atomic_store_n((void **)p, v, __ATOMIC_RELEASE); }
 

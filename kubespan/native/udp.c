@@ -32,7 +32,6 @@ struct udp_receiver {
     _Alignas(8) uint8_t control[UDP_RECEIVE_SLOTS][CONTROL_SIZE];
     struct udp_datagram datagrams[UDP_RECEIVE_SLOTS];
     uint8_t *memory;
-    int most;       /* messages that the next call takes */
     uint64_t first; /* number of the first message of the last call; its slot is that modulo UDP_RECEIVE_SLOTS */
     uint64_t next;  /* number that the next one gets */
 };
@@ -58,7 +57,6 @@ struct udp_receiver *udp_receiver_new(void)
         free(r);
         return NULL;
     }
-    r->most = UDP_RECEIVE_SLOTS;
     return r;
 }
 
@@ -147,9 +145,9 @@ static void read_datagram(struct udp_receiver *r, int i)
 
 /* So many messages as large as these `n` as UDP_RECEIVE_BYTES hold; at most twice as many as now, for a few small ones
  * between large ones say little. */
-static int messages_that_fit(const struct udp_receiver *r, int first, int n)
+static int messages_that_fit(const struct udp_receiver *r, int first, int n, int now)
 {
-    size_t bytes = 1, fit, most = 2 * (size_t)r->most;
+    size_t bytes = 1, fit, most = 2 * (size_t)now;
 
     for (int i = first; i < first + n; i++)
         bytes += r->headers[i].msg_len;
@@ -162,33 +160,35 @@ static int messages_that_fit(const struct udp_receiver *r, int first, int n)
 /* Slots from `first` on that are neighbours and not kept, but no more than are wanted; none while fewer than that, or
  * than half of all, are free. A call for each message makes a receiver slower than who sends, and what waits then waits
  * in the socket. */
-static int room(const struct udp_receiver *r, int first, uint64_t keep)
+static int room(const struct udp_receiver *r, int first, uint64_t keep, int wanted)
 {
     int count = UDP_RECEIVE_SLOTS - (int)(r->next - keep);
 
-    if (count < r->most && count < UDP_RECEIVE_SLOTS / 2)
+    if (count < wanted && count < UDP_RECEIVE_SLOTS / 2)
         return 0;
     if (count > UDP_RECEIVE_SLOTS - first)
         count = UDP_RECEIVE_SLOTS - first;
-    return count < r->most ? count : r->most;
+    return count < wanted ? count : wanted;
 }
 
-int udp_receive(struct udp_receiver *r, int fd, uint64_t keep)
+int udp_receive(struct udp_receiver *r, struct udp_queue *q, uint64_t keep)
 {
+    int wanted = q->most ? q->most : UDP_RECEIVE_SLOTS;
+
     if (keep == UDP_KEEP_NOTHING)
         keep = r->next = 0;
-    int first = (int)(r->next % UDP_RECEIVE_SLOTS), count = room(r, first, keep);
+    int first = (int)(r->next % UDP_RECEIVE_SLOTS), count = room(r, first, keep, wanted);
     r->first = r->next;
     if (count == 0)
-        return 0;
+        return UDP_NO_ROOM;
     for (int i = first; i < first + count; i++)
         receive_prepare(r, i);
-    int n = recvmmsg(fd, r->headers + first, (unsigned)count, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(q->fd, r->headers + first, (unsigned)count, MSG_DONTWAIT, NULL);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     for (int i = first; i < first + n; i++)
         read_datagram(r, i);
-    r->most = messages_that_fit(r, first, n);
+    q->most = messages_that_fit(r, first, n, wanted);
     r->next += (uint64_t)n;
     return n;
 }

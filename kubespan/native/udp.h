@@ -44,15 +44,22 @@ struct udp_datagram {
     struct udp_endpoint from; /* source = the local address it was sent to */
 };
 
+/* A socket that is received from. */
+struct udp_queue {
+    int fd;
+    int most; /* messages that the next call takes; 0 before the first */
+};
+
 struct udp_receiver;
 struct udp_receiver *udp_receiver_new(void);
 void udp_receiver_free(struct udp_receiver *r);
 #define UDP_KEEP_NOTHING UINT64_MAX
+#define UDP_NO_ROOM INT32_MIN
 /* Reads without blocking as many messages as there is room for, UDP_RECEIVE_SLOTS with those that are kept, and some
- * UDP_RECEIVE_BYTES if they are as large as those of the call before. Answers how many, 0 when none wait or there is
- * no room for so many, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are,
+ * UDP_RECEIVE_BYTES if they are as large as those that this queue had before. Answers how many, 0 when none wait, UDP_NO_ROOM
+ * when there is no room for so many, or -errno. Messages are numbered as they come; those from number `keep` on stay where they are,
  * what is older may be overwritten, and where nothing is kept numbers begin anew. Truncated messages have length 0. */
-int udp_receive(struct udp_receiver *r, int fd, uint64_t keep);
+int udp_receive(struct udp_receiver *r, struct udp_queue *q, uint64_t keep);
 /* Of those that the last call read, and its number. */
 struct udp_datagram *udp_received(struct udp_receiver *r, int i);
 uint64_t udp_number(const struct udp_receiver *r, const struct udp_datagram *d);

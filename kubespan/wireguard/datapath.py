@@ -71,6 +71,13 @@ class PeerSlot(Protocol):
     def source(self, source: Source | None) -> None: ...
 
     @property
+    def queue(self) -> int | None:
+        """Which of RECEIVE_QUEUES its messages wait in, never the first; None where all share one.
+
+        The highest bits of every local index that is given to the peer.
+        """
+
+    @property
     def previous(self) -> Keypair | None:
         """The session before the current one: opens, never seals."""
 

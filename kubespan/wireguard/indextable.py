@@ -1,17 +1,20 @@
 """Local index to handshake or keypair: how a datagram finds its peer before it is authenticated.
 
 One table for the whole interface, so that an index never names two things. Indices are random, not
-counted or derived, so that they tell nobody anything. Paper §5.4.2 and §6.
+counted or derived, so that they tell nobody anything but the queue of the peer. Paper §5.4.2 and
+§6; docs/adr/0023.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
+from kubespan.model.constants import RECEIVE_QUEUE_BITS
 from kubespan.wireguard.datapath import Keypair
 
 PeerT = TypeVar("PeerT")
+_QUEUE_SHIFT: Final = 32 - RECEIVE_QUEUE_BITS
 
 
 class IndexTable(Generic[PeerT]):
@@ -22,14 +25,18 @@ class IndexTable(Generic[PeerT]):
         self._keypairs: dict[int, tuple[PeerT, Keypair]] = {}
 
     def allocate(
-        self, peer: PeerT, random: Callable[[int], bytes], is_free: Callable[[int], bool]
+        self,
+        peer: PeerT,
+        queue: int | None,
+        random: Callable[[int], bytes],
+        is_free: Callable[[int], bool],
     ) -> int:
-        """Return a new random index that names the handshake of a peer.
+        """Return a new random index that names the handshake of a peer, and the peer's queue.
 
         `is_free` tells whether the data path is done with an index, which may be later than here.
         """
         while True:
-            index = int.from_bytes(random(4), "little")
+            index = _in_queue(int.from_bytes(random(4), "little"), queue)
             if index not in self._handshakes and index not in self._keypairs and is_free(index):
                 self._handshakes[index] = peer
                 return index
@@ -55,3 +62,9 @@ class IndexTable(Generic[PeerT]):
         """Return the peer that has this index for a handshake or a keypair."""
         entry = self._keypairs.get(index)
         return entry[0] if entry is not None else self._handshakes.get(index)
+
+
+def _in_queue(index: int, queue: int | None) -> int:
+    if queue is None:
+        return index
+    return queue << _QUEUE_SHIFT | index & (1 << _QUEUE_SHIFT) - 1

@@ -223,7 +223,7 @@ class Peer:
         if self.slot.endpoint is None:
             return self._outbox.send(b"", 0, now)
         self._release_handshake()
-        self._handshake_index = self._surroundings.allocate_index(self)
+        self._handshake_index = self._allocate_index()
         initiation = self.handshake.create_initiation(
             ephemeral=self._ephemeral(),
             local_index=self._handshake_index,
@@ -280,6 +280,9 @@ class Peer:
         self.slot.note_received(now.boot, MESSAGE_INITIATION_SIZE, data=False)
         return self._roam(arrival) + self._send_response(now)
 
+    def _allocate_index(self) -> int:
+        return self._surroundings.allocate_index(self, self.slot.queue)
+
     def suspect_clock(self) -> list[Effect]:
         """Tell once, until it goes well again, that an initiation was older than the last one."""
         if self._is_clock_suspected:
@@ -291,7 +294,7 @@ class Peer:
         self._last_sent_handshake_at = now.boot
         # What we may have begun ourselves keeps its index: it may be answered all the same.
         response = self.handshake.create_response(
-            ephemeral=self._ephemeral(), local_index=self._surroundings.allocate_index(self)
+            ephemeral=self._ephemeral(), local_index=self._allocate_index()
         )
         self._sessions.install_answered(self._derive_session(now))
         self._tally(Role.RESPONDER, Result.SENT)

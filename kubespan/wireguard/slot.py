@@ -42,6 +42,10 @@ class PureSlot:
         self.rx_bytes = 0
 
     @property
+    def queue(self) -> None:
+        """None: all peers share one."""
+
+    @property
     def endpoint(self) -> Endpoint | None:
         """Where the peer is; assigning also forgets the source."""
         return self._endpoint

@@ -53,9 +53,9 @@ class Surroundings(Generic[PeerT]):
     key_log: KeyLog | None = None
     """Where the secrets of handshakes go when the operator wants the tunnel to be readable."""
 
-    def allocate_index(self, peer: PeerT) -> int:
-        """Return a new random index that names the handshake of a peer."""
-        return self.indices.allocate(peer, self.random, self.path.is_index_free)
+    def allocate_index(self, peer: PeerT, queue: int | None) -> int:
+        """Return a new random index that names the handshake of a peer, and its slot's queue."""
+        return self.indices.allocate(peer, queue, self.random, self.path.is_index_free)
 
     def ephemeral(self, remote: PublicKey, preshared: PresharedKey) -> PrivateKey:
         """Return a new private key for one handshake with `remote`, once it is logged."""

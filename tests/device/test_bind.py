@@ -15,6 +15,7 @@ import pytest
 from kubespan.device import bind
 from kubespan.device.bind import Received, Sockets, open_sockets, receive
 from kubespan.model.address import Endpoint, Source
+from kubespan.model.constants import RECEIVE_QUEUES
 from kubespan.model.errors import SystemFault
 from tests.netns.namespace import Namespace
 
@@ -46,9 +47,7 @@ def at(host: str, sockets: Sockets) -> Endpoint:
 
 
 def socket_for(host: str, sockets: Sockets) -> socket.socket:
-    found = sockets.ipv6 if ":" in host else sockets.ipv4
-    assert found is not None
-    return found
+    return (sockets.ipv6 if ":" in host else sockets.ipv4)[0]
 
 
 def next_of(one: socket.socket) -> Received:
@@ -91,7 +90,7 @@ def test_the_old_pair_works_on_when_another_cannot_be_had(ours: Sockets, theirs:
     assert next_of(socket_for("127.0.0.1", ours)).datagram == b"still there"
 
 
-Open = Callable[..., socket.socket | None]
+Open = Callable[..., tuple[socket.socket, ...]]
 
 
 @pytest.mark.parametrize(("collisions", "succeeds"), [(1, True), (99, True), (100, False)])
@@ -101,13 +100,13 @@ def test_another_port_is_picked_when_ipv6_has_it_taken(
     original: Open = bind._open
     opened: list[socket.socket] = []
 
-    def collide(family: int, port: int, mark: int, *, merge: bool) -> socket.socket | None:
+    def collide(family: int, *how: object, **asked: bool) -> tuple[socket.socket, ...]:
         if family == socket.AF_INET6 and len(opened) <= collisions:
             raise OSError(errno.EADDRINUSE, "taken")
-        one = original(family, port, mark, merge=merge)
-        if one is not None and family == socket.AF_INET:
-            opened.append(one)
-        return one
+        group = original(family, *how, **asked)
+        if family == socket.AF_INET:
+            opened.extend(group)
+        return group
 
     monkeypatch.setattr(bind, "_open", collide)
     if succeeds:
@@ -306,6 +305,87 @@ def test_a_mark_that_is_refused(ours: Sockets) -> None:
 
 @pytest.mark.parametrize("merge", [True, False])
 def test_merging_is_asked_for(merge: bool) -> None:
-    with closing(open_sockets(0, 0, merge=merge)) as sockets:
+    with closing(open_sockets(0, 0, merge=merge).spread(0, merge=merge)) as sockets:
         asked = [one.getsockopt(socket.IPPROTO_UDP, bind.UDP_GRO) for one in sockets.open]
-    assert asked == [merge, merge]
+    assert asked == [merge] * 2 * RECEIVE_QUEUES
+
+
+# ---- spread
+
+
+@pytest.fixture
+def spread() -> Iterator[Sockets]:
+    with closing(open_sockets(0, 0).spread(0, merge=False)) as sockets:
+        yield sockets
+
+
+MESSAGES = [
+    (b"\4\0\0\0\1\2\3\x00" + bytes(24), 0),
+    (b"\4\0\0\0\1\2\3\x0f" + bytes(24), 0),
+    (b"\4\0\0\0\1\2\3\x10" + bytes(24), 1),
+    (b"\4\0\0\0\1\2\3\xa5" + bytes(24), 10),
+    (b"\4\0\0\0\1\2\3\xff" + bytes(1392), 15),
+    (b"\1\0\0\0\1\2\3\xff" + bytes(140), 0),
+    (b"\2\0\0\0\1\2\3\xff" + bytes(84), 0),
+    (b"\3\0\0\0\1\2\3\xff" + bytes(56), 0),
+    (b"\x84\0\0\0\1\2\3\xff", 0),
+    (b"\4\0\0\0\1\2\3", 0),
+    (b"\4", 0),
+    (b"", 0),
+]
+
+
+@FAMILIES
+@pytest.mark.parametrize(("message", "queue"), MESSAGES)
+def test_messages_are_sorted_by_what_they_say(
+    host: str, message: bytes, queue: int, spread: Sockets, theirs: Sockets
+) -> None:
+    """Transport messages by their receiver's queue; all else is the first one's, the empty too."""
+    group = spread.ipv6 if ":" in host else spread.ipv4
+    theirs.send(message, at(host, spread), None, 0)
+    assert next_of(group[queue]).datagram == message
+    assert [receive(one) for one in group] == [None] * RECEIVE_QUEUES
+
+
+@FAMILIES
+def test_nobody_else_joins_a_group(host: str, spread: Sockets) -> None:
+    with pytest.raises(SystemFault) as fault:
+        open_sockets(spread.port, 0)
+    assert fault.value.errno == errno.EADDRINUSE
+    assert spread.send(b"out", at(host, spread), None, 0)
+    assert next_of(socket_for(host, spread)).datagram == b"out"
+
+
+def test_the_port_of_a_group_is_free_again(spread: Sockets) -> None:
+    port = spread.port
+    spread.close()
+    with closing(open_sockets(port, 0)) as again:
+        assert again.port == port
+
+
+@FAMILIES
+def test_where_nothing_can_be_sorted_one_socket_hears_all(
+    host: str, monkeypatch: pytest.MonkeyPatch, theirs: Sockets
+) -> None:
+    def refuse(first: socket.socket) -> None:
+        raise OSError(errno.ENOPROTOOPT, "an old kernel")
+
+    monkeypatch.setattr(bind, "_sort", refuse)
+    with closing(open_sockets(0, 0).spread(0, merge=False)) as sockets:
+        assert (len(sockets.ipv4), len(sockets.ipv6)) == (1, 1)
+        assert not any(
+            one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for one in sockets.open
+        )
+        for number in range(8):
+            message = b"\4\0\0\0" + bytes((number, 0, 0, 0x1F * number))
+            theirs.send(message, at(host, sockets), None, 0)
+            assert next_of(socket_for(host, sockets)).datagram == message
+
+
+@pytest.mark.netns
+def test_a_whole_group_is_marked(namespace: Namespace) -> None:
+    sockets = namespace.inside(lambda: open_sockets(0, 0x77).spread(0x77, merge=False))
+    with closing(sockets):
+        sockets.set_mark(0x78)
+        marks = {one.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) for one in sockets.open}
+    assert marks == {0x78}

@@ -23,6 +23,7 @@ from kubespan.device.lanes import Hearer, Lanes
 from kubespan.device.reader import Readers
 from kubespan.linux.link import LinkState
 from kubespan.model.address import Endpoint, Prefix, Source
+from kubespan.model.constants import RECEIVE_QUEUES
 from kubespan.model.drop import DropReason
 from kubespan.model.errors import ConfigError, SystemFault
 from kubespan.model.instant import Instant
@@ -48,12 +49,17 @@ class NotedLanes:
     implementation = "noted"
     aead = "none"
     merges = False
+    sorts = False
 
     def __init__(self) -> None:
         self.attended: list[Sockets | None] = []
         self.is_closed = False
+        self.fault: SystemFault | None = None
 
     def attend(self, sockets: Sockets | None) -> None:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
         self.attended.append(sockets)
 
     def close(self) -> None:
@@ -264,6 +270,92 @@ async def test_a_port_taken_at_going_up_is_told_and_mended_by_another(
     desk.device.set_listen_port(desk.device.listen_port)
     assert desk.device.interface.is_up
     assert is_open(attended(desk)[-1])
+
+
+async def test_lanes_that_cannot_serve_new_sockets_serve_the_old_ones_again(desk: Desk) -> None:
+    desk.device.follow_link(UP)
+    port, former = desk.device.listen_port, attended(desk)[-1]
+    assert isinstance(desk.lanes, NotedLanes)
+    desk.lanes.fault = SystemFault("wait for all descriptors", errno.EMFILE)
+    with pytest.raises(SystemFault):
+        desk.device.set_listen_port(0)
+    assert (desk.device.listen_port, attended(desk)[-1]) == (port, former)
+    assert is_open(former)
+
+
+async def test_lanes_that_cannot_serve_at_going_up_are_told_and_tried_again(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(desk.lanes, NotedLanes)
+    desk.lanes.fault = SystemFault("wait for all descriptors", errno.EMFILE)
+    desk.device.follow_link(UP)
+    assert not desk.device.interface.is_up
+    assert "Stays down, for it cannot wait for all descriptors" in caplog.text
+    desk.device.set_listen_port(desk.device.listen_port)
+    assert desk.device.interface.is_up
+
+
+# ---- queues
+
+
+def befriend(desk: Desk, *numbers: int) -> None:
+    interface, now = desk.device.interface, desk.device.now()
+    for number in numbers:
+        assert interface.add_peer(PrivateKey(bytes([number]) * 32).public_key, now) is not None
+    desk.device.perform([])
+
+
+def sockets_of_a_family(desk: Desk) -> int:
+    sockets = attended(desk)[-1]
+    assert sockets is not None
+    assert len(sockets.ipv4) == len(sockets.ipv6)
+    return len(sockets.ipv4)
+
+
+async def test_peers_get_queues_of_their_own_when_there_is_a_second(desk: Desk) -> None:
+    """The first socket stays, and so does what waits in it; another port has them too."""
+    assert isinstance(desk.lanes, NotedLanes)
+    desk.lanes.sorts = True
+    desk.device.follow_link(UP)
+    befriend(desk, 10)
+    await asyncio.sleep(0.01)
+    (first,) = desk.lanes.attended[-1].ipv4  # type: ignore[union-attr]
+    befriend(desk, 11)
+    await asyncio.sleep(0.01)
+    assert sockets_of_a_family(desk) == RECEIVE_QUEUES
+    assert desk.lanes.attended[-1].ipv4[0] is first  # type: ignore[union-attr]
+    assert is_open(attended(desk)[-1])
+    count = len(attended(desk))
+    befriend(desk, 12)
+    await asyncio.sleep(0.01)
+    assert len(attended(desk)) == count
+    desk.device.set_listen_port(0)
+    await asyncio.sleep(0.01)
+    assert sockets_of_a_family(desk) == RECEIVE_QUEUES
+    assert first.fileno() == -1
+
+
+async def test_lanes_that_do_not_sort_have_one_socket_for_all(desk: Desk) -> None:
+    desk.device.follow_link(UP)
+    befriend(desk, 10, 11)
+    await asyncio.sleep(0.01)
+    assert sockets_of_a_family(desk) == 1
+
+
+async def test_where_queues_cannot_be_served_all_wait_in_one_line(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and not tried at every turn of the loop."""
+    assert isinstance(desk.lanes, NotedLanes)
+    desk.lanes.sorts = True
+    desk.device.follow_link(UP)
+    desk.lanes.fault = SystemFault("wait for all descriptors", errno.EMFILE)
+    for number in (10, 11, 12):
+        befriend(desk, number)
+        await asyncio.sleep(0.01)
+    assert sockets_of_a_family(desk) == 1
+    assert is_open(attended(desk)[-1])
+    assert caplog.text.count("one line, for it cannot wait for all descriptors") == 1
 
 
 # ---- the mark

@@ -147,12 +147,12 @@ async def test_counters_go_on_over_restarts(desk: Desk) -> None:
     assert desk.threads.counters()["drop_no_peer"] == 3
 
 
-@pytest.mark.parametrize(("count", "single"), [(1, True), (2, False)])
-async def test_one_thread_for_both_directions_or_two(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, count: int, single: bool
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_as_many_threads_as_there_are_to_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(fastpath, "thread_count", lambda: count)
-    assert desk.threads._options(desk.sockets).single is single
+    assert desk.threads._options(desk.sockets).threads == count
 
 
 @pytest.mark.parametrize("may_offload", [True, False])
@@ -169,8 +169,8 @@ async def test_offloads_unless_the_variable_says_no(
 
 
 async def test_descriptors_are_those_of_the_sockets(desk: Desk) -> None:
-    only4 = Sockets(desk.sockets.port, desk.sockets.ipv4, None)
+    only4 = Sockets(desk.sockets.port, desk.sockets.ipv4, ())
     options = desk.threads._options(only4)
-    assert only4.ipv4 is not None
-    assert (options.ipv4_fd, options.ipv6_fd) == (only4.ipv4.fileno(), -1)
+    assert (options.ipv4_fds, options.ipv6_fds) == ((only4.ipv4[0].fileno(),), ())
     assert options.tun_fd == desk.cable.tun.descriptor
+    assert options.tun_queues == (options.tun_fd,)

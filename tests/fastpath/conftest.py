@@ -17,6 +17,7 @@ if not fastpath.NATIVE:
         "test_lanes.py",
         "test_line.py",
         "test_native.py",
+        "test_queues.py",
         "test_twins.py",
     ]
 

@@ -65,7 +65,16 @@ def test_a_wrong_provider_says_what_to_write() -> None:
 @pytest.mark.skipif(not fastpath.NATIVE, reason="the native module is not in use")
 @pytest.mark.parametrize(
     ("value", "processors", "count"),
-    [("1", 8, 1), ("2", 1, 2), ("", 1, 1), ("", 2, 1), ("", 3, 2), (None, 2, 1), (None, 3, 2)],
+    [
+        ("1", 8, 1),
+        ("2", 1, 2),
+        ("16", 1, 16),
+        ("", 1, 1),
+        ("", 2, 1),
+        ("", 3, 2),
+        (None, 2, 1),
+        (None, 3, 2),
+    ],
 )
 def test_as_many_threads_as_the_variable_says_or_suit_the_processors(
     monkeypatch: pytest.MonkeyPatch, value: str | None, processors: int, count: int
@@ -78,7 +87,7 @@ def test_as_many_threads_as_the_variable_says_or_suit_the_processors(
 
 
 @pytest.mark.parametrize("is_native", sorted({False, fastpath.NATIVE}))
-@pytest.mark.parametrize("value", ["0", "3", "4", "x", " 2", "02", "-1"])
+@pytest.mark.parametrize("value", ["0", "17", "x", " 2", "02", "-1", "2.0"])
 def test_another_number_of_threads_says_what_to_write(
     monkeypatch: pytest.MonkeyPatch, value: str, is_native: bool
 ) -> None:
@@ -87,7 +96,9 @@ def test_another_number_of_threads_says_what_to_write(
     for refuse in (fastpath.create_path, fastpath.check_environment):
         with pytest.raises(ConfigError) as refused:
             refuse()
-        assert str(refused.value) == f"KUBESPAN_THREADS={value!r}: write 1 or 2, or unset it"
+        assert str(refused.value) == (
+            f"KUBESPAN_THREADS={value!r}: write a number from 1 to 16, or unset it"
+        )
 
 
 def test_the_pure_build_has_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:

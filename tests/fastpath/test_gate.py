@@ -142,9 +142,9 @@ class Post:
         fd = self.ours.fileno()
         options = LaneOptions(
             self.lane_tun.fileno(),
-            ipv4_fd=fd if family == "ipv4" else -1,
-            ipv6_fd=fd if family == "ipv6" else -1,
-            single=True,
+            ipv4_fds=(fd,) if family == "ipv4" else (),
+            ipv6_fds=(fd,) if family == "ipv6" else (),
+            threads=1,
         )
         self.lanes = fastpath.create_lanes(self.path, options)
         if start:

@@ -41,7 +41,7 @@ class Party:
         )
         self.lanes = fastpath.create_lanes(
             self.path,
-            LaneOptions(self.lane_tun.fileno(), self.ours.fileno(), segment=segment),
+            LaneOptions(self.lane_tun.fileno(), (self.ours.fileno(),), segment=segment),
         )
 
     def establish(self, number: int) -> PureKeypair:

@@ -116,11 +116,11 @@ class Bench:
             self.path,
             LaneOptions(
                 lane_tun.fileno(),
-                self.ours.fileno(),
-                ipv6.fileno() if ipv6 else -1,
+                (self.ours.fileno(),),
+                (ipv6.fileno(),) if ipv6 else (),
                 vnet_header=vnet_header,
                 tcp_offload=tcp_offload,
-                single=single,
+                threads=1 if single else 2,
             ),
         )
         if start:

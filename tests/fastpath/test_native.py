@@ -82,8 +82,9 @@ def test_a_lane_in_a_batch_holds_back_what_is_withdrawn(
     path: Any, keypair: Callable[..., Any]
 ) -> None:
     lane = _fastpath.Lane(
-        path.table, tun_fd=-1, ipv4_fd=-1, ipv6_fd=-1, stop_fd=-1, upcall_fd=-1, outbound=True,
-        inbound=False, vnet_header=False, tcp_offload=False, udp_offload=False, segment=False,
+        path.table, number=0, tun_fd=-1, tun_queues=(), ipv4_fd=-1, ipv6_fd=-1, sockets=(),
+        stop_fd=-1, upcall_fd=-1, vnet_header=False, tcp_offload=False, udp_offload=False,
+        segment=False,
     )  # fmt: skip
     slot = path.create_slot()
     slot.install(None, keypair(1), None)

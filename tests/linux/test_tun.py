@@ -7,10 +7,13 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytun
 
 from kubespan.linux import tun as module
 from kubespan.linux.tun import (
@@ -32,14 +35,14 @@ PACKET = bytes.fromhex("4500001c000000004011000000000000") + bytes(12)
 def make(namespace: Namespace) -> Iterator[Make]:
     made: list[Tun] = []
 
-    def build(name: str, *, vnet_header: bool = True, mtu: int = 1420) -> Tun:
-        tun = namespace.inside(partial(create_tun, name, vnet_header=vnet_header, mtu=mtu))
+    def build(name: str, **how: Any) -> Tun:
+        tun = namespace.inside(partial(create_tun, name, **{"mtu": 1420, **how}))
         made.append(tun)
         return tun
 
     yield build
     for tun in made:
-        os.close(tun.descriptor)
+        tun.close()
 
 
 @pytest.fixture
@@ -254,6 +257,178 @@ def test_packets_go_through(namespace: Namespace, make: Make, vnet_header: bool)
         tun.write(answer + bytes.fromhex("07d003e800100000") + b"response")
         sender.settimeout(10)
         assert sender.recv(100) == b"response"
+
+
+# ---- several queues
+
+
+QUEUES = 16
+FLOWS = 64
+
+
+@pytest.fixture
+def wide(namespace: Namespace, make: Make) -> Tun:
+    """A device with several queues, up, that carries only what the test sends."""
+    tun = make("wg0", queues=QUEUES)
+    namespace.sysctl("net/ipv6/conf/wg0/disable_ipv6", 1)
+    namespace.address("wg0", "192.0.2.1/24")
+    namespace.ip("link", "set", "wg0", "up")
+    return tun
+
+
+@pytest.fixture
+def flows(namespace: Namespace, wide: Tun) -> Iterator[list[socket.socket]]:
+    """Sockets of which each sends a flow into the device."""
+    with ExitStack() as stack:
+        made = []
+        for number in range(FLOWS):
+            one = stack.enter_context(namespace.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            one.bind(("192.0.2.1", 1000 + number))
+            one.connect(("192.0.2.2", 2000))
+            one.setblocking(False)
+            made.append(one)
+        yield made
+
+
+def waiting(tun: Tun) -> dict[int, set[int]]:
+    """The queues in which packets of each flow wait, by its port; they wait no longer."""
+    found: dict[int, set[int]] = {}
+    for number, queue in enumerate(tun.queues):
+        with suppress(BlockingIOError):
+            while packet := os.read(queue, 2048)[VNET_HEADER_SIZE:]:
+                found.setdefault(int.from_bytes(packet[20:22], "big"), set()).add(number)
+    return found
+
+
+@pytest.mark.netns
+def test_a_flow_stays_in_its_queue_whatever_is_answered(
+    wide: Tun, flows: list[socket.socket]
+) -> None:
+    """Written to a queue, the answers would draw their flows there, past packets that wait."""
+    seen = []
+    for _ in range(3):
+        for flow in flows:
+            flow.send(b"question")
+        seen.append(waiting(wide))
+        for port in range(1000, 1000 + FLOWS):
+            head = bytes.fromhex("450000200000000040110000") + bytes((192, 0, 2, 2, 192, 0, 2, 1))
+            head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+            udp = b"\x07\xd0" + port.to_bytes(2, "big") + bytes.fromhex("000c0000")
+            wide.write(head + udp + b"said")
+        assert [flow.recv(100) for flow in flows] == [b"said"] * FLOWS
+    assert seen[0] == seen[1] == seen[2]
+    assert sorted(seen[0]) == list(range(1000, 1000 + FLOWS))
+    assert max(map(len, seen[0].values())) == 1
+    assert len(set.union(*seen[0].values())) > QUEUES // 2
+
+
+def checksum(head: bytes) -> int:
+    total = sum(int.from_bytes(head[at : at + 2], "big") for at in range(0, len(head), 2))
+    return ~(total % 65535) & 0xFFFF
+
+
+@pytest.mark.netns
+def test_a_full_queue_takes_nothing_from_others(wide: Tun, flows: list[socket.socket]) -> None:
+    for _ in range(2000):
+        flows[0].send(b"much")
+    for flow in flows[1:]:
+        flow.send(b"little")
+    full = waiting(wide)
+    missing = FLOWS - len(full)
+    assert missing < FLOWS // 2, "only those that share the queue may find it full"
+
+
+@pytest.mark.netns
+def test_a_device_with_queues_is_deleted_when_it_is_closed(namespace: Namespace) -> None:
+    tun = namespace.inside(partial(create_tun, "wg0", queues=QUEUES))
+    assert len(tun.queues) == QUEUES
+    assert not any(map(os.get_blocking, tun.readable))
+    assert not any(map(os.get_inheritable, tun.readable))
+    tun.close()
+    assert interface_names(namespace) == ["lo"]
+
+
+@pytest.mark.netns
+def test_every_queue_of_a_deleted_interface_says_so(namespace: Namespace, wide: Tun) -> None:
+    namespace.ip("link", "del", "wg0")
+    for descriptor in (wide.descriptor, *wide.queues):
+        with pytest.raises(OSError, match="bad state") as error:
+            os.read(descriptor, 2048)
+        assert error.value.errno == errno.EBADFD
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("other", [1, QUEUES])
+def test_nobody_s_device_is_joined(make: Make, other: int) -> None:
+    make("wg0", queues=other)
+    with pytest.raises(SystemFault, match="create wg0") as fault:
+        make("wg0", queues=QUEUES)
+    assert fault.value.errno == errno.EBUSY
+
+
+@pytest.mark.netns
+def test_a_device_that_is_given_another_name_meanwhile_gets_no_queues_elsewhere(
+    namespace: Namespace, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queues would be those of a new device that has its old name."""
+    original = module._open
+
+    def rename_at_once(name: str, flags: int) -> Any:
+        device = original(name, flags)
+        if flags & pytun.IFF_TUN_EXCL:
+            namespace.ip("link", "set", name, "name", "renamed0")
+        return device
+
+    monkeypatch.setattr(module, "_open", rename_at_once)
+    assert make("wg0", queues=QUEUES).queues == ()
+    assert interface_names(namespace) == ["lo", "wg0"]
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("spare", [3, 9, 20])
+def test_without_descriptors_for_all_queues_nothing_is_left(
+    namespace: Namespace, make: Make, monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    left = iter([None] * spare)
+    original = os.dup
+
+    def run_out(descriptor: int) -> int:
+        if next(left, 0) == 0:
+            raise OSError(errno.EMFILE, "too many")
+        return original(descriptor)
+
+    monkeypatch.setattr(os, "dup", run_out)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    if spare > QUEUES:
+        assert len(make("wg0", queues=QUEUES).queues) == QUEUES
+        return
+    with pytest.raises(SystemFault):
+        make("wg0", queues=QUEUES)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert interface_names(namespace) == ["lo"]
+
+
+@pytest.mark.netns
+def test_a_device_that_was_prepared_for_us_has_one_queue(namespace: Namespace, make: Make) -> None:
+    """`ip tuntap` makes one that a user without privileges may open."""
+    namespace.ip("tuntap", "add", "dev", "wg0", "mode", "tun", "vnet_hdr")
+    tun = make("wg0", queues=QUEUES)
+    assert (tun.name, tun.queues, tun.readable) == ("wg0", (), (tun.descriptor,))
+
+
+@pytest.mark.netns
+def test_where_there_are_no_queues_one_is_enough(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = module._open
+
+    def refuse_queues(name: str, flags: int) -> Any:
+        if flags & pytun.IFF_MULTI_QUEUE:
+            raise OSError(errno.EINVAL, "an old system")
+        return original(name, flags)
+
+    monkeypatch.setattr(module, "_open", refuse_queues)
+    assert make("wg0", queues=QUEUES).queues == ()
 
 
 @pytest.mark.parametrize("vnet_header", [True, False])

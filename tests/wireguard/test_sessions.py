@@ -36,7 +36,7 @@ class Ground:
         self.made: list[Keypair] = []
 
     def derive(self, *, is_initiator: bool = True, boot: float = START) -> Keypair:
-        index = self.surroundings.allocate_index("peer")
+        index = self.surroundings.allocate_index("peer", None)
         keys = SessionKeys(ONE_KEY, OTHER_KEY, is_initiator, index, 5)
         self.made.append(self.sessions.derive(keys, boot))
         return self.made[-1]

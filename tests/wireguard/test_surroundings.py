@@ -28,7 +28,7 @@ def test_indices_avoid_what_the_data_path_still_knows() -> None:
             return local_index > 2**31
 
     surroundings: Surroundings[str] = Surroundings(BusyPath(), Random(0).randbytes)
-    indices = [surroundings.allocate_index("peer") for _ in range(20)]
+    indices = [surroundings.allocate_index("peer", None) for _ in range(20)]
     assert min(indices) > 2**31
     assert len(set(indices)) == 20
 
