@@ -95,8 +95,7 @@ class Workshop:
         try:
             _wait_until(lambda: "ready" in counter.output(), counter)
             meter = Meter([*lab.tunnels, counter.pid])
-            what = (str(packets.size), str(rate), str(seconds), str(packets.segments))
-            sender = lab.a.namespace.start(self._program, "send", *where, *what)
+            sender = self.send(lab, PORT, packets, rate, seconds)
             meter.watch(sender.pid)
             sent, took = _sent(sender, meter)
             _stop(counter)
@@ -104,6 +103,14 @@ class Workshop:
             return Trial(rate, sent, int(counter.result().split()[-1]), took, usage)
         finally:
             counter.end()
+
+    def send(
+        self, lab: Lab, port: int | str, packets: Packets, rate: float, seconds: float
+    ) -> Child:
+        """A sender from end `a` to a port of end `b` that is under way; the caller ends it."""
+        what = (str(packets.size), str(rate), str(seconds), str(packets.segments))
+        where = (lab.b.address, str(port))
+        return lab.a.namespace.start(self._program, "send", *where, *what)
 
 
 def highest_rate(offer: Callable[[float], Trial], step: float) -> Trial:

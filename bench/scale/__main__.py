@@ -17,7 +17,7 @@ from bench.compare.cpu import wait_until_idle
 from bench.compare.implementations import IMPLEMENTATIONS, Missing
 from bench.compare.processes import CommandFailed
 from bench.compare.uapi import Refused
-from bench.scale import configuration, flood, handshakes, idle, many, memory
+from bench.scale import configuration, flood, greedy, handshakes, idle, lanes, many, memory
 from bench.scale.figure import Figure, table
 
 IDLE_SHARE = 0.04
@@ -59,18 +59,22 @@ def _parts(wanted: argparse.Namespace) -> dict[str, Part]:
         "callers": partial(flood.measure_callers, 1000, rate, 5 * seconds),
         "idle": partial(idle.measure, 1000, 4 if wanted.quick else 12),
         "flood": partial(flood.measure, rate, packets, seconds),
+        "greedy": partial(greedy.measure, wanted.impl, packets, seconds),
+        "lanes": partial(lanes.measure, seconds),
         "many": partial(many.measure, wanted.impl, wanted.peers, seconds / 2),
     }
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parts = "memory,configuration,handshakes,callers,idle,flood,many"
+    parts = "memory,configuration,handshakes,callers,idle,flood,greedy,lanes,many"
     parser.add_argument("--parts", default=parts, type=lambda text: text.split(","), help=parts)
     parser.add_argument("--quick", action="store_true", help="shorter runs: to see that it works")
     parser.add_argument("--seconds", type=float, default=0.0, help="of one flood")
     parser.add_argument("--peers", type=int, default=100, help="that carry traffic at once")
-    parser.add_argument("--impl", default="kubespan", help="whose daemon `many` is about")
+    parser.add_argument(
+        "--impl", default="kubespan", help="whose daemon `greedy` and `many` are about"
+    )
     parser.add_argument("--flood-rate", type=float, default=100_000, help="messages a second")
     parser.add_argument("--packet-rate", type=float, default=10_000, help="beside the flood")
     parser.add_argument("--out", type=Path, default=Path("bench/results/scale.json"))

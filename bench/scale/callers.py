@@ -74,6 +74,12 @@ class Caller:
         self.cookies += datagram[0] == MessageType.COOKIE_REPLY
         self._perform(self._interface.receive_datagram(datagram, self._arrival, now()))
 
+    def seal(self, packet: bytes) -> bytes:
+        """A message of the session, which there is."""
+        keypair = self._peer.slot.current
+        assert keypair is not None
+        return keypair.seal(packet)
+
     def look_at_clock(self) -> None:
         """What is due is done."""
         self._interface.set_persistent_keepalive(self._peer, 0)
