@@ -215,7 +215,8 @@ def _spread(group: Group, mark: int, *, merge: bool) -> Group:
         return group + _open_others(group[0], mark, merge=merge)
     except OSError:
         # An old kernel, or one of somebody else's making: all peers wait in one line then.
-        group[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        with suppress(OSError):
+            group[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
         return group
 
 

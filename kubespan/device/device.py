@@ -101,7 +101,6 @@ class Device:
 
     def _arm(self) -> None:
         self._is_arming = False
-        self._spread()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,6 +109,7 @@ class Device:
         if wake_at is not None:
             nap = min(max(wake_at - now.boot, SHORTEST_NAP), LONGEST_NAP)
             self._timer = asyncio.get_running_loop().call_later(nap, self._wake)
+        self._spread()
 
     def _wake(self) -> None:
         self.perform(self.interface.handle_timeout(self.now()))
@@ -224,11 +224,12 @@ class Device:
         is_due = self._lanes.sorts and len(self.interface.peers) > 1
         if sockets is None or sockets.is_spread or not is_due:
             return
+        # Tried once, whatever comes of it.
+        self._output.sockets = replace(sockets, is_spread=True)
         try:
             self._use(sockets.spread(self.fwmark, merge=self._lanes.merges))
         except SystemFault as fault:
             self._log.warning("All peers wait in one line, for it cannot %s", fault)
-            self._output.sockets = replace(sockets, is_spread=True)
 
     def _leave_sockets(self) -> None:
         if self._output.sockets is not None:

@@ -17,6 +17,7 @@ from kubespan.device.bind import Sockets
 from kubespan.device.lanes import Hearer
 from kubespan.fastpath import LaneOptions, Upcall, UpcallKind
 from kubespan.linux.tun import Offload, Tun
+from kubespan.model.errors import SystemFault
 from kubespan.wireguard.datapath import DataPath
 
 MAY_OFFLOAD = os.environ.get("KUBESPAN_OFFLOAD", "") != "0"
@@ -53,7 +54,11 @@ class Threads:
             return
         self._lanes = fastpath.create_lanes(self._path, self._options(sockets))
         asyncio.get_running_loop().add_reader(self._lanes.upcall_fd, self._drain)
-        self._lanes.start()
+        try:
+            self._lanes.start()
+        except SystemFault:
+            self._stop()
+            raise
 
     def close(self) -> None:
         """Stop all threads."""

@@ -74,7 +74,7 @@ class Lanes(Protocol):
     """Readable when there is something to drain."""
 
     def start(self) -> None:
-        """Packets move from here on."""
+        """Packets move from here on. Raises SystemFault, and then none does."""
 
     def stop(self) -> None:
         """No packet moves any more, no thread is left; what was handed up can still be drained."""

@@ -6,6 +6,7 @@ is imported only where the native module is in use; `door` decides that.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import Counter
@@ -182,10 +183,11 @@ class NativeLanes:
         try:
             for share in shares:
                 self._lanes.append(self._lane(path, options, share))
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.stop()
             self.close()
-            raise SystemFault("wait for all descriptors", error.errno or 0) from error
+            number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+            raise SystemFault("wait for all descriptors", number or 0) from error
 
     def _lane(self, path: NativePath, options: LaneOptions, share: _Share) -> _fastpath.Lane:
         return _fastpath.Lane(
@@ -205,11 +207,15 @@ class NativeLanes:
         )
 
     def start(self) -> None:
-        """Packets move from here on."""
+        """Packets move from here on. Raises SystemFault, and then none does."""
         for lane in self._lanes:
             thread = threading.Thread(target=lane.run, name="lane", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self.stop()
+                raise SystemFault("start a thread", errno.EAGAIN) from error
             self._threads.append(thread)
-            thread.start()
 
     def stop(self) -> None:
         """No packet moves any more, no thread is left; what was handed up can still be drained."""

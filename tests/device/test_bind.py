@@ -382,6 +382,16 @@ def test_where_nothing_can_be_sorted_one_socket_hears_all(
             assert next_of(socket_for(host, sockets)).datagram == message
 
 
+def test_where_a_port_cannot_be_shared_one_socket_hears_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The option is not known at all, so it cannot be taken back either."""
+    with closing(open_sockets(0, 0)) as sockets:
+        monkeypatch.setattr(socket, "SO_REUSEPORT", 9999)
+        spread = sockets.spread(0, merge=False)
+        assert (spread.ipv4, spread.ipv6) == (sockets.ipv4, sockets.ipv6)
+
+
 @pytest.mark.netns
 def test_a_whole_group_is_marked(namespace: Namespace) -> None:
     sockets = namespace.inside(lambda: open_sockets(0, 0x77).spread(0x77, merge=False))

@@ -339,6 +339,25 @@ def test_what_cannot_be_waited_for_leaves_nothing_behind(tmp_path: Path) -> None
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
+def test_a_thread_that_cannot_be_started_leaves_none_running(
+    gather: Gather, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd, original = gather(5), threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def run_out(thread: threading.Thread) -> None:
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", run_out)
+    with pytest.raises(SystemFault, match="start a thread"):
+        crowd.lanes.start()
+    assert len(started) == 3
+    assert not any(thread.is_alive() for thread in started)
+
+
 def test_strangers_take_nobody_s_room(crowd: Crowd) -> None:
     """There are more than their queue holds, and a packet that comes last is not lost."""
     crowd.sockets.ipv4[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
