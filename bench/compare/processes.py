@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 END_TIMEOUT = 5.0
+LOOK_EVERY = 0.01
 
 
 class CommandFailed(Exception):
@@ -58,6 +60,14 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """The process has been sent the signal; it may still be running."""
         self._process.send_signal(number)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """It holds now. Raises CommandFailed if the process ends without it, or takes too long."""
+        give_up_at = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > give_up_at or (self.has_exited() and not condition()):
+                raise CommandFailed(self.output().strip() or "does not end")
+            time.sleep(LOOK_EVERY)
 
     def end(self) -> None:
         """The process is gone and reaped: asked first, killed if it does not listen."""

@@ -21,7 +21,7 @@ from bench.compare import uapi
 from bench.compare.cpu import clock
 from bench.compare.implementations import CHECKOUT, contender
 from bench.compare.lab import WIREGUARD_PORT, Lab, Link
-from bench.compare.processes import Child, CommandFailed
+from bench.compare.processes import Child
 from bench.compare.smallpackets import Packets, Trial
 from bench.compare.smallpackets import Workshop as Packetshop
 from bench.scale import callers
@@ -118,7 +118,7 @@ def _carried(kind: Kind | None, trial: Trial, cores: float) -> list[Figure]:
 
 
 def _offered(flood: Child, kind: Kind) -> Figure:
-    _wait(flood, flood.has_exited, PATIENCE)
+    flood.wait_until(flood.has_exited, PATIENCE)
     sent, took = flood.result().split()
     return Figure("flood", f"{kind.name}: offered", int(sent) / float(took), "messages/s")
 
@@ -160,21 +160,13 @@ def _call(lab: Lab, count: int, window: int, seconds: float) -> tuple[callers.To
         environment={"PYTHONPATH": str(CHECKOUT)},
     )
     try:
-        _wait(calling, lambda: "ready" in calling.output(), PATIENCE)
+        calling.wait_until(lambda: "ready" in calling.output(), PATIENCE)
         before = clock(lab.tunnels[1])
-        _wait(calling, calling.has_exited, seconds + PATIENCE)
+        calling.wait_until(calling.has_exited, seconds + PATIENCE)
         busy = clock(lab.tunnels[1]) - before
         return callers.Told(**json.loads(calling.result().splitlines()[-1])), busy
     finally:
         calling.end()
-
-
-def _wait(child: Child, condition: Callable[[], bool], seconds: float) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up_at or (child.has_exited() and not condition()):
-            raise CommandFailed(child.output().strip() or "does not end")
-        time.sleep(0.01)
 
 
 def start(lab: Lab, workshop: Workshop, kind: Kind, rate: float, seconds: float) -> Child:

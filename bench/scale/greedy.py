@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from bench.compare import uapi
 from bench.compare.cpu import clock
 from bench.compare.implementations import contender
 from bench.compare.lab import WIREGUARD_PORT, Lab, Link
-from bench.compare.processes import Child, CommandFailed
+from bench.compare.processes import Child
 from bench.compare.smallpackets import Packets, Workshop
 from bench.scale import callers
 from bench.scale.figure import Figure
@@ -87,7 +87,7 @@ def _laboratory(implementation: str) -> Iterator[tuple[Lab, Workshop]]:
 
 
 def _offered(greedy: Child, kind: Kind) -> Figure:
-    _wait(greedy, greedy.has_exited)
+    greedy.wait_until(greedy.has_exited, PATIENCE)
     sent, took = greedy.result().split()[-2:]
     return Figure(
         "greedy", f"a peer with {kind.name}: offered", int(sent) / float(took), "messages/s"
@@ -105,17 +105,9 @@ def start(lab: Lab, kind: Kind, seconds: float) -> Child:
         *(sys.executable, "-m", "bench.scale.greedy", seed, *where, str(kind.size), str(seconds)),
         environment={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    _wait(greedy, lambda: "ready" in greedy.output())
+    greedy.wait_until(lambda: "ready" in greedy.output(), PATIENCE)
     time.sleep(HEAD_START)
     return greedy
-
-
-def _wait(child: Child, condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > give_up_at or (child.has_exited() and not condition()):
-            raise CommandFailed(child.output().strip() or "does not end")
-        time.sleep(0.01)
 
 
 def send(caller: callers.Caller, size: int, seconds: float) -> tuple[int, float]:

@@ -14,7 +14,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -26,7 +26,6 @@ from bench.compare.cpu import Usage, clock
 from bench.compare.implementations import CHECKOUT, contender
 from bench.compare.lab import WIREGUARD_PORT, Lab, Link
 from bench.compare.namespace import Namespace
-from bench.compare.processes import Child, CommandFailed
 from bench.compare.smallpackets import Packets, Trial, highest_rate
 from bench.scale import callers
 from bench.scale.figure import Figure
@@ -85,12 +84,12 @@ class Trials:
         program = self.workshop.program("spread")
         counter = self.way.there.start(program, "count", self.way.first, str(self.peers), PORT)
         try:
-            _wait(counter, lambda: "ready" in counter.output())
+            counter.wait_until(lambda: "ready" in counter.output(), PATIENCE)
             before = clock(self.way.daemon)
             sent, took = self._send(program, rate, greed)
             time.sleep(DRAIN_TIME)
             counter.signal(signal.SIGTERM)
-            _wait(counter, counter.has_exited)
+            counter.wait_until(counter.has_exited, PATIENCE)
             usage = Usage(clock(self.way.daemon) - before, 0.0, took)
             shares = [int(word) for word in counter.result().split()[1:]]
             return Trial(rate, sent, sum(shares), took, usage), shares
@@ -103,7 +102,7 @@ class Trials:
         what = (packets.size, rate, self.seconds, packets.segments, greed)
         sender = self.way.here.start(program, "send", *where, *map(str, what))
         try:
-            _wait(sender, sender.has_exited)
+            sender.wait_until(sender.has_exited, PATIENCE)
             sent, took = sender.result().split()
             return int(sent), float(took)
         finally:
@@ -182,7 +181,7 @@ def _meeting(implementation: str, count: int) -> Iterator[tuple[Way, Way]]:
             environment={"PYTHONPATH": str(CHECKOUT)},
         )
         stack.callback(process.end)
-        _wait(process, lambda: "ready" in process.output())
+        process.wait_until(lambda: "ready" in process.output(), PATIENCE)
         _lay(lab.a.namespace, crowd, CROWD_NET, HUB_NET)
         _lay(lab.b.namespace, lab.b.interface, HUB_NET, CROWD_NET)
         daemon = lab.tunnels[1]
@@ -205,11 +204,3 @@ def _lay(namespace: Namespace, interface: str, own: str, others: str) -> None:
     namespace.run("ip", "link", "set", "lo", "up")
     namespace.run("ip", "route", "add", "local", own, "dev", "lo")
     namespace.run("ip", "route", "add", others, "dev", interface)
-
-
-def _wait(child: Child, condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > give_up_at or (child.has_exited() and not condition()):
-            raise CommandFailed(child.output().strip() or "does not end")
-        time.sleep(0.01)
